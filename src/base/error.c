@@ -1,0 +1,49 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "base/error.h"
+
+#include <errno.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+
+int error_set(struct error *err, int code, const char *fmt, ...)
+{
+	va_list ap;
+
+	if (!err)
+		return code;
+	err->code = code;
+	va_start(ap, fmt);
+	vsnprintf(err->text, sizeof(err->text), fmt, ap);
+	va_end(ap);
+	return code;
+}
+
+int error_prefix(struct error *err, int code, const char *fmt, ...)
+{
+	char old[sizeof(err->text)];
+	va_list ap;
+	int n;
+
+	if (!err)
+		return code;
+	memcpy(old, err->text, sizeof(old));
+	va_start(ap, fmt);
+	n = vsnprintf(err->text, sizeof(err->text), fmt, ap);
+	va_end(ap);
+	if (n >= 0 && (size_t)n < sizeof(err->text))
+		snprintf(err->text + n, sizeof(err->text) - (size_t)n, ": %s", old);
+	err->code = code;
+	return code;
+}
+
+const char *error_name(int code)
+{
+	static _Thread_local char buf[64];
+	const char *text = strerrordesc_np(abs(code));
+
+	if (text)
+		return text;
+	snprintf(buf, sizeof(buf), "error %d", abs(code));
+	return buf;
+}

@@ -1,0 +1,61 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#ifndef BUS_HOST_H
+#define BUS_HOST_H
+
+#include "base/error.h"
+#include "base/loop.h"
+#include "base/util.h"
+
+/*
+ * What a device model needs from the machine it sits in: interrupts, ioeventfds, and mapping host
+ * memory into the guest. vmm/ implements these with KVM; tests with a recorder (tests/unit/).
+ * All may be called from any thread.
+ */
+enum bus_space { BUS_MMIO, BUS_PIO };
+
+struct msi_msg {
+	uint64_t addr;
+	uint32_t data;
+};
+
+struct bus_host;
+
+struct bus_host_ops {
+	/** Injects a message-signalled interrupt now. 0 or negative errno. */
+	int (*msi_send)(struct bus_host *host, const struct msi_msg *msg);
+
+	/**
+	 * Makes each signal of eventfd inject msg without this process (KVM_IRQFD). *handle is set
+	 * for the other two calls. Attaching an eventfd that is already signalled injects at once.
+	 * -ENOTSUP where irqfds cannot be had: the caller then watches the eventfd itself.
+	 */
+	int (*irqfd_attach)(struct bus_host *host, int eventfd, const struct msi_msg *msg,
+			    unsigned *handle);
+	/** Changes the message of an attached eventfd. */
+	int (*irqfd_update)(struct bus_host *host, unsigned handle, const struct msi_msg *msg);
+	/** Detaches; signals then stay in the eventfd. */
+	void (*irqfd_detach)(struct bus_host *host, int eventfd, unsigned handle);
+
+	/** Sets the level of a global system interrupt (INTx). */
+	void (*irq_line)(struct bus_host *host, unsigned gsi, bool level);
+
+	/**
+	 * Makes a guest write of any value and of len bytes (0: any length) at addr signal eventfd
+	 * instead of leaving the kernel. -ENOTSUP where that cannot be had: the write then arrives
+	 * at the device's handler, which must signal the eventfd itself.
+	 */
+	int (*ioeventfd)(struct bus_host *host, bool add, enum bus_space space, uint64_t addr,
+			 unsigned len, int eventfd);
+
+	/** Maps size bytes of host memory at guest-physical gpa (passthrough BARs), or unmaps it. */
+	int (*map_memory)(struct bus_host *host, uint64_t gpa, uint64_t size, void *hva,
+			  bool readonly);
+	int (*unmap_memory)(struct bus_host *host, uint64_t gpa);
+};
+
+struct bus_host {
+	const struct bus_host_ops *ops;
+	struct loop *loop; /* the main loop: watches, timers, posted work */
+};
+
+#endif

@@ -1,0 +1,121 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#ifndef BUS_PCI_H
+#define BUS_PCI_H
+
+#include "bus/bus.h"
+
+#include <pthread.h>
+
+/*
+ * PCI: one host bridge with one bus of 32 slots of 8 functions, reached through ECAM and through
+ * the legacy ports 0xcf8/0xcfc. BARs are assigned here before the guest starts (stock kernels
+ * accept that) and follow the guest when it moves them.
+ */
+#define PCI_CONFIG_SIZE 4096
+#define PCI_BARS	6
+#define PCI_MSIX_MAX	2048
+
+enum pci_bar_kind { PCI_BAR_NONE, PCI_BAR_IO, PCI_BAR_MEM32, PCI_BAR_MEM64 };
+
+struct pci_bar {
+	enum pci_bar_kind kind;
+	bool prefetch;
+	uint64_t size; /* power of two; at least 16 (MEM) or 4 (IO) */
+	const struct bus_range_ops *ops; /* called with the pci_dev as opaque */
+	uint64_t addr;                   /* where it is now */
+	bool mapped;                     /* decoding enabled and on the bus */
+};
+
+struct pci_dev;
+
+struct pci_dev_ops {
+	/**
+	 * Config space was written: the generic part (command, BARs, MSI-X control) is done
+	 * already. May be NULL.
+	 */
+	void (*config_written)(struct pci_dev *dev, unsigned offset, unsigned size);
+	/** Overrides a config read; return false to take the generic one. May be NULL. */
+	bool (*config_read)(struct pci_dev *dev, unsigned offset, unsigned size, uint32_t *value);
+	/** A BAR was mapped or unmapped (e.g. to move ioeventfds). May be NULL. */
+	void (*bar_moved)(struct pci_dev *dev, unsigned bar, bool mapped);
+	/** MSI-X was enabled or disabled as a whole. May be NULL. */
+	void (*msix_changed)(struct pci_dev *dev, bool enabled);
+	/** The machine or the function is reset: back to the power-on state. */
+	void (*reset)(struct pci_dev *dev);
+	/** Removal or end of the machine: release everything, free the device itself. */
+	void (*destroy)(struct pci_dev *dev);
+};
+
+struct pci_ids {
+	uint16_t vendor, device, subsystem_vendor, subsystem;
+	uint32_t class_code; /* 24 bits: class, subclass, interface */
+	uint8_t revision;
+};
+
+struct msix; /* bus/msix.h */
+struct pci_bus;
+
+struct pci_dev {
+	char id[32]; /* "net0": as the user named it */
+	const struct pci_dev_ops *ops;
+	struct pci_bus *bus;
+	struct bus_host *host;
+	uint8_t slot, function;
+	pthread_mutex_t lock; /* taken around config, BAR and reset calls */
+	uint8_t config[PCI_CONFIG_SIZE];
+	uint8_t writable[PCI_CONFIG_SIZE]; /* bits the guest may change */
+	uint8_t write1clear[PCI_CONFIG_SIZE];
+	struct pci_bar bars[PCI_BARS];
+	struct msix *msix;
+	unsigned next_cap, last_cap;	   /* capability allocation */
+	unsigned next_ext_cap;
+	unsigned intx_gsi;
+	bool intx_level;
+	bool express;
+};
+
+/** Fills the header of a device that its owner allocated; ops and id must be set already. */
+void pci_dev_init(struct pci_dev *dev, const struct pci_ids *ids);
+
+/** Declares a BAR (before pci_bus_add). */
+void pci_dev_bar(struct pci_dev *dev, unsigned bar, enum pci_bar_kind kind, uint64_t size,
+		 const struct bus_range_ops *ops);
+
+/** Adds a capability of len bytes (its two header bytes included). Returns its offset, 0 if full. */
+unsigned pci_dev_add_cap(struct pci_dev *dev, uint8_t cap_id, unsigned len);
+
+/** Makes the function use an interrupt pin; before pci_bus_add. */
+void pci_dev_use_intx(struct pci_dev *dev);
+
+/** Drives the INTx line (level), honouring the command register's interrupt-disable bit. */
+void pci_dev_intx(struct pci_dev *dev, bool level);
+
+/** Whether the guest lets the device be a bus master. Devices do no DMA without it. */
+bool pci_dev_bus_master(const struct pci_dev *dev);
+
+/* The windows BARs are assigned from, and where config space is. */
+struct pci_windows {
+	uint64_t ecam_base; /* 1 MiB a bus */
+	uint64_t mem32_base, mem32_size;
+	uint64_t mem64_base, mem64_size;
+	uint16_t io_base, io_size;
+	unsigned intx_gsi[4]; /* INTA# … INTD#, swizzled by slot */
+};
+
+struct pci_bus *pci_bus_create(struct bus_host *host, struct bus *mmio, struct bus *pio,
+			       const struct pci_windows *windows, struct error *err);
+/** Destroys all devices, then the bus. */
+void pci_bus_destroy(struct pci_bus *bus);
+
+#define PCI_SLOT_ANY (-1)
+/** Puts dev in a slot (function 0..7), assigns BARs, enables nothing. The bus owns dev from here. */
+int pci_bus_add(struct pci_bus *bus, struct pci_dev *dev, int slot, unsigned function,
+		struct error *err);
+/** Takes dev out and destroys it; returns when no vCPU can be in one of its handlers. */
+void pci_bus_remove(struct pci_bus *bus, struct pci_dev *dev);
+struct pci_dev *pci_bus_find(struct pci_bus *bus, const char *id);
+void pci_bus_for_each(struct pci_bus *bus, void (*fn)(struct pci_dev *dev, void *arg), void *arg);
+/** Resets every function and reassigns BARs as at start. */
+void pci_bus_reset(struct pci_bus *bus);
+
+#endif

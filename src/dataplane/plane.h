@@ -1,0 +1,165 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#ifndef DATAPLANE_PLANE_H
+#define DATAPLANE_PLANE_H
+
+#include "base/loop.h"
+#include "base/options.h"
+#include "mem/guest_mem.h"
+#include "net/rxfilter.h"
+#include "net/rss.h"
+#include "vring/vring.h"
+
+/*
+ * A data plane: whoever owns a virtio-net device's data virtqueues (never the control virtqueue,
+ * which stays with the VMM). One ops structure for all: in-process workers, vhost-net, vhost-user,
+ * vhost-vdpa.
+ *
+ * The kick and call eventfds belong to the NIC and outlive every plane; ioeventfd and irqfd stay
+ * registered while planes come and go. Stop gives back the ring states, from which any other plane
+ * (or the same one) can go on.
+ *
+ * All ops are called from the control thread (the main loop's), one at a time for one plane.
+ */
+struct plane;
+
+/** Feature bits by number, for more than 64 of them (virtio 1.2, 2.2). */
+#define VIRTIO_FEATURE_WORDS 2
+struct virtio_features {
+	uint64_t w[VIRTIO_FEATURE_WORDS];
+};
+static inline bool features_has(const struct virtio_features *f, unsigned bit)
+{
+	return f->w[bit / 64] >> (bit % 64) & 1;
+}
+static inline void features_set(struct virtio_features *f, unsigned bit, bool on)
+{
+	if (on)
+		f->w[bit / 64] |= 1ULL << (bit % 64);
+	else
+		f->w[bit / 64] &= ~(1ULL << (bit % 64));
+}
+
+/** One virtqueue as the plane gets it: 2i is receiveq i, 2i+1 transmitq i. */
+struct plane_queue {
+	struct vring_config cfg;
+	struct vring_state state; /* in: where to go on; out of stop: where it stands */
+	bool enabled;		  /* the driver enabled it */
+	int kick_fd;		  /* guest → device, borrowed */
+	int call_fd;		  /* device → guest, borrowed */
+};
+
+/** Interrupt moderation of one queue (VIRTIO_NET_F_NOTF_COAL). 0: none. */
+struct plane_coalesce {
+	uint32_t max_usecs;
+	uint32_t max_packets;
+};
+
+/** What the guest asked of the NIC, that a plane which sees frames must respect. */
+struct plane_net_config {
+	struct rx_filter filter;
+	struct rss_config rss;	 /* rss.enabled: steering by hash; else automatic */
+	unsigned active_pairs;	 /* MQ_VQ_PAIRS_SET */
+	uint32_t guest_offloads; /* NET_OFFLOAD_* the guest accepts (CTRL_GUEST_OFFLOADS) */
+	bool link_up;
+	struct plane_coalesce rx_coalesce, tx_coalesce;
+};
+
+/** How a plane tells its NIC something; called in the main loop's thread. */
+struct plane_events {
+	/** Queue broke: the device sets NEEDS_RESET. */
+	void (*queue_broken)(void *opaque, unsigned queue, enum vring_fault fault);
+	/** The other end's carrier changed. */
+	void (*link_changed)(void *opaque, bool up);
+	void *opaque;
+};
+
+struct plane_params {
+	const char *id;
+	unsigned queue_pairs;
+	unsigned mtu; /* 0: none given */
+	const uint8_t *mac;
+	struct guest_mem *mem;
+	struct loop *loop;
+	const struct plane_events *events;
+};
+
+struct plane_start {
+	struct virtio_features features; /* acknowledged by the driver */
+	struct plane_queue *queues;	 /* 2 * queue_pairs */
+	unsigned nqueues;
+	const struct plane_net_config *config;
+};
+
+/** Why a frame ended in the plane; a closed list, plane_drop_name() explains each. */
+enum plane_drop {
+	PLANE_DROP_NO_RX_BUFFER, /* the guest had no receive buffer */
+	PLANE_DROP_RX_FILTER,	 /* not for this guest (RX mode, MAC table, VLAN filter) */
+	PLANE_DROP_LINK_DOWN,	 /* the NIC's link is down */
+	PLANE_DROP_OVERSIZE,	 /* more than the guest's buffers or the back-end can take */
+	PLANE_DROP_MALFORMED,	 /* header missing, or offload fields that do not fit */
+	PLANE_DROP_BROKEN,	 /* the ring is broken */
+	PLANE_DROP_BACKEND,	 /* the frame back-end dropped it: see its own counters */
+	PLANE_DROP_COUNT
+};
+const char *plane_drop_name(enum plane_drop drop);
+
+/** in = out + sum of drops, exactly, for each queue. */
+struct plane_queue_counters {
+	uint64_t frames_in, frames_out, bytes_in, bytes_out;
+	uint64_t drops[PLANE_DROP_COUNT];
+	uint64_t kicks;	 /* eventfd wake-ups taken */
+	uint64_t calls;	 /* calls made */
+	uint64_t bursts; /* ring visits that found something */
+	uint64_t polls;	 /* ring visits that found nothing */
+};
+
+struct plane_ops {
+	const char *name; /* "inprocess" */
+	const char *help;
+
+	/** Whether this host can do it; if not, err says exactly what is missing. */
+	int (*probe)(struct error *err);
+
+	/** Connects, creates, opens; touches no ring. backend names the frame back-end or kind. */
+	int (*open)(const char *backend, const struct options *opts,
+		    const struct plane_params *params, struct plane **out, struct error *err);
+
+	/** The device features it can carry. */
+	void (*features)(struct plane *plane, struct virtio_features *out);
+
+	/** Takes the rings and moves packets from here on. On failure nothing has been touched. */
+	int (*start)(struct plane *plane, const struct plane_start *start, struct error *err);
+
+	/**
+	 * Stops: on return nobody touches rings or memory any more, everything popped has been
+	 * completed, and queues[i].state says where each ring stands.
+	 */
+	void (*stop)(struct plane *plane, struct plane_queue *queues, unsigned nqueues);
+
+	/** The guest changed filters, steering, offloads, link or coalescing while running. */
+	int (*configure)(struct plane *plane, const struct plane_net_config *config);
+
+	/**
+	 * Starts (enabled set) or stops one queue of a running plane: queue reset and re-enable
+	 * (VIRTIO_F_RING_RESET). -ENOTSUP where the plane cannot.
+	 */
+	int (*queue_set)(struct plane *plane, unsigned index, struct plane_queue *queue);
+
+	void (*counters)(struct plane *plane, unsigned queue, struct plane_queue_counters *out);
+
+	void (*close)(struct plane *plane);
+};
+
+struct plane {
+	const struct plane_ops *ops;
+	unsigned mtu;	  /* of the attachment point; 0 unknown */
+	bool link_up;	  /* as far as it can be known */
+};
+
+extern const struct plane_ops *const plane_table[];
+const struct plane_ops *plane_find(const char *name);
+
+/** Which plane serves a backend= value ("user" and "tap" → inprocess …), NULL if none. */
+const struct plane_ops *plane_for_backend(const char *backend);
+
+#endif

@@ -1,0 +1,89 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#ifndef MEM_GUEST_MEM_H
+#define MEM_GUEST_MEM_H
+
+#include "base/error.h"
+#include "base/util.h"
+
+/*
+ * Guest memory.
+ *
+ * A mem_table is an immutable, sorted list of regions. Whoever moves packets holds a pointer to
+ * one and translates through it; nothing else dereferences a guest-physical address. The table
+ * is replaced as a whole (guest_mem_publish), and the old one is freed only after every
+ * registered reader has passed a quiescent point (mem/quiesce.h), so that a hot path translates
+ * with neither lock nor reference count.
+ *
+ * Each region is a piece of a file mapped shared (a memfd for the VMM's own guests, whatever a
+ * front-end passed for the switch), so that it can be handed to any other plane at any time.
+ */
+struct mem_region {
+	uint64_t gpa;       /* guest-physical address of the first byte */
+	uint64_t size;      /* bytes */
+	uint8_t *hva;       /* where it is mapped here */
+	int fd;             /* the file it is a piece of; -1 if none */
+	uint64_t fd_offset; /* of the first byte in fd */
+	uint64_t user_addr; /* the owner's own address of it: vhost-user's userspace_addr */
+	bool readonly;      /* the guest may not have us write there */
+};
+
+struct mem_table {
+	unsigned count;
+	uint64_t generation;
+	struct dirty_log *dirty; /* where device writes are marked; NULL when nobody asks */
+	struct mem_region regions[];
+};
+
+enum mem_access { MEM_READ, MEM_WRITE };
+
+/**
+ * The host address of guest-physical [gpa, gpa + len), or NULL when that range does not lie
+ * inside one region or may not be accessed so. A len of 0 is treated as 1. Overflow-safe.
+ */
+void *mem_translate(const struct mem_table *table, uint64_t gpa, uint64_t len,
+		    enum mem_access access);
+
+/** The region that holds all of [gpa, gpa + len), or NULL. */
+const struct mem_region *mem_find(const struct mem_table *table, uint64_t gpa, uint64_t len);
+
+/** Copies between guest memory and buf; the range may span adjacent regions. 0 or -EFAULT. */
+int mem_read(const struct mem_table *table, uint64_t gpa, void *buf, size_t len);
+int mem_write(const struct mem_table *table, uint64_t gpa, const void *buf, size_t len);
+
+/** Told of each new table, with the old one still valid (NULL the first time). */
+struct mem_listener {
+	const char *name;
+	/** Returns 0, or a negative errno with err set: the change is then taken back. */
+	int (*changed)(struct mem_listener *listener, const struct mem_table *old,
+		       const struct mem_table *table, struct error *err);
+	void *opaque;
+	struct mem_listener *next;
+};
+
+struct guest_mem;
+
+struct guest_mem *guest_mem_create(struct error *err);
+/** Unmaps and frees everything; no reader may be left. */
+void guest_mem_destroy(struct guest_mem *gm);
+
+struct mem_ram_options {
+	bool hugepages; /* MFD_HUGETLB, 2 MiB pages */
+	bool prealloc;  /* touch every page now, so that lack of memory shows at start */
+};
+
+/**
+ * Adds size bytes of new RAM at gpa from a memfd named name and publishes the new table.
+ * gpa and size are multiples of 4 KiB (2 MiB with hugepages). Errors name the remedy (huge pages
+ * missing: how many to reserve and where).
+ */
+int guest_mem_add_ram(struct guest_mem *gm, const char *name, uint64_t gpa, uint64_t size,
+		      const struct mem_ram_options *opts, struct error *err);
+
+/** The current table; valid until the calling thread's next quiescent point. */
+const struct mem_table *guest_mem_table(struct guest_mem *gm);
+
+/** Adds a listener and calls it once with the current table. It belongs to the caller. */
+int guest_mem_listen(struct guest_mem *gm, struct mem_listener *listener, struct error *err);
+void guest_mem_unlisten(struct guest_mem *gm, struct mem_listener *listener);
+
+#endif

@@ -1,0 +1,97 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#ifndef VRING_DEVICE_H
+#define VRING_DEVICE_H
+
+#include "vring/vring.h"
+
+/*
+ * The device side of a virtqueue.
+ *
+ * Used by exactly one thread at a time. Work goes in bursts:
+ *
+ *	n = vq_pop(vq, bufs, 32, iov, 256);      // take up to 32 chains
+ *	… for each: read or fill bufs[i].iov …
+ *	vq_push(vq, &bufs[i], written);          // in any order (IN_ORDER: in the order popped)
+ *	if (vq_flush(vq))                        // publish them all at once, decide once
+ *		eventfd_write(call_fd, 1);
+ *
+ * vq_unpop() gives back the last chains popped, unpushed, as if they had never been taken: how a
+ * receive path returns what a frame did not need.
+ *
+ * Every field that the driver can write is read once into a private copy and only the copy is
+ * checked and used. A malformed ring breaks the queue: vq_pop() returns -EPROTO, vq->fault says
+ * why, and nothing is touched until vq_start() is called again.
+ */
+struct vq_buf {
+	struct iovec *iov; /* out_n readable parts, then in_n writable ones */
+	uint16_t out_n;
+	uint16_t in_n;
+	uint16_t id;    /* split: head index; packed: buffer id */
+	uint16_t slots; /* packed: ring slots taken */
+	uint32_t out_len;
+	uint32_t in_len;
+};
+
+struct vq;
+
+struct vq *vq_create(void);
+void vq_free(struct vq *vq);
+
+/**
+ * Starts the queue on table from state. Checks sizes, alignment and that all three parts lie in
+ * memory. Returns 0, or -EINVAL/-EFAULT with err set.
+ */
+int vq_start(struct vq *vq, const struct vring_config *cfg, const struct vring_state *state,
+	     const struct mem_table *table, struct error *err);
+
+/**
+ * Stops the queue and says where it stands. Chains popped but not pushed are given back as if
+ * never popped when they are the last ones; otherwise (out-of-order completion) the caller must
+ * complete them first.
+ */
+void vq_stop(struct vq *vq, struct vring_state *state);
+
+/** Takes a new memory table (at a quiescent point). -EFAULT and a broken queue if it lost the ring. */
+int vq_set_memory(struct vq *vq, const struct mem_table *table);
+
+/**
+ * Takes up to max chains. iov (iov_max elements) is the caller's and is filled from its start;
+ * bufs[i].iov points into it. Stops early, without error, when the next chain does not fit in
+ * what is left of iov; a chain that has more than iov_max parts on its own breaks the queue.
+ * Returns the number taken (0: nothing available) or -EPROTO (broken).
+ */
+int vq_pop(struct vq *vq, struct vq_buf *bufs, unsigned max, struct iovec *iov, unsigned iov_max);
+
+/** Gives back the last n chains popped. They must not have been pushed. bufs: those n chains. */
+void vq_unpop(struct vq *vq, const struct vq_buf *bufs, unsigned n);
+
+/**
+ * Completes a chain into which written bytes were put, not yet visible to the driver. written
+ * must not exceed buf->in_len (it is clamped).
+ */
+void vq_push(struct vq *vq, const struct vq_buf *buf, uint32_t written);
+
+/** Makes all pushed chains visible. Returns whether the driver wants a call now. */
+bool vq_flush(struct vq *vq);
+
+/** Pushed and flushed since the last call was asked for; lets a coalescer hold calls back:
+ *  vq_flush_quiet() publishes without deciding, vq_should_call() decides later, once. */
+void vq_flush_quiet(struct vq *vq);
+bool vq_should_call(struct vq *vq);
+
+/** Tells the driver that kicks are not needed (polling). */
+void vq_disable_kicks(struct vq *vq);
+
+/**
+ * Asks for kicks again, then looks once more: returns true if chains became available meanwhile,
+ * in which case no kick may come for them and the caller goes on polling.
+ */
+bool vq_enable_kicks(struct vq *vq);
+
+/** Whether something is available: one read of a shared line, no side effect. */
+bool vq_available(struct vq *vq);
+
+/** Why the queue is broken, VRING_OK if it is not. */
+enum vring_fault vq_fault(const struct vq *vq);
+
+#endif
