@@ -7,6 +7,7 @@
 #include "mem/guest_mem.h"
 #include "net/rxfilter.h"
 #include "net/rss.h"
+#include "vring/features.h"
 #include "vring/vring.h"
 
 /*
@@ -21,23 +22,6 @@
  * All ops are called from the control thread (the main loop's), one at a time for one plane.
  */
 struct plane;
-
-/** Feature bits by number, for more than 64 of them (virtio 1.2, 2.2). */
-#define VIRTIO_FEATURE_WORDS 2
-struct virtio_features {
-	uint64_t w[VIRTIO_FEATURE_WORDS];
-};
-static inline bool features_has(const struct virtio_features *f, unsigned bit)
-{
-	return f->w[bit / 64] >> (bit % 64) & 1;
-}
-static inline void features_set(struct virtio_features *f, unsigned bit, bool on)
-{
-	if (on)
-		f->w[bit / 64] |= 1ULL << (bit % 64);
-	else
-		f->w[bit / 64] &= ~(1ULL << (bit % 64));
-}
 
 /** One virtqueue as the plane gets it: 2i is receiveq i, 2i+1 transmitq i. */
 struct plane_queue {
