@@ -31,8 +31,14 @@ int error_prefix(struct error *err, int code, const char *fmt, ...)
 	va_start(ap, fmt);
 	n = vsnprintf(err->text, sizeof(err->text), fmt, ap);
 	va_end(ap);
-	if (n >= 0 && (size_t)n < sizeof(err->text))
-		snprintf(err->text + n, sizeof(err->text) - (size_t)n, ": %s", old);
+	if (n >= 0 && (size_t)n < sizeof(err->text) - 3) {
+		size_t room = sizeof(err->text) - (size_t)n - 3;
+		size_t len = strnlen(old, room);
+
+		memcpy(err->text + n, ": ", 2);
+		memcpy(err->text + n + 2, old, len);
+		err->text[(size_t)n + 2 + len] = '\0';
+	}
 	err->code = code;
 	return code;
 }
