@@ -18,13 +18,13 @@
  * front-end passed for the switch), so that it can be handed to any other plane at any time.
  */
 struct mem_region {
-	uint64_t gpa;       /* guest-physical address of the first byte */
-	uint64_t size;      /* bytes */
-	uint8_t *hva;       /* where it is mapped here */
-	int fd;             /* the file it is a piece of; -1 if none */
+	uint64_t gpa;	    /* guest-physical address of the first byte */
+	uint64_t size;	    /* bytes */
+	uint8_t *hva;	    /* where it is mapped here */
+	int fd;		    /* the file it is a piece of; -1 if none */
 	uint64_t fd_offset; /* of the first byte in fd */
 	uint64_t user_addr; /* the owner's own address of it: vhost-user's userspace_addr */
-	bool readonly;      /* the guest may not have us write there */
+	bool readonly;	    /* the guest may not have us write there */
 };
 
 struct mem_table {
@@ -37,29 +37,88 @@ struct mem_table {
 enum mem_access { MEM_READ, MEM_WRITE };
 
 /**
- * The host address of guest-physical [gpa, gpa + len), or NULL when that range does not lie
- * inside one region or may not be accessed so. A len of 0 is treated as 1. Overflow-safe.
+ * Makes a table of count regions (in any order; copied). Returns 0 and the table in *out, or
+ * -EINVAL when a region is empty, wraps around or overlaps another (err says which), or -ENOMEM.
+ * The regions' mappings and files stay the caller's.
  */
-void *mem_translate(const struct mem_table *table, uint64_t gpa, uint64_t len,
-		    enum mem_access access);
+int mem_table_new(const struct mem_region *regions, unsigned count, struct mem_table **out,
+		  struct error *err);
+void mem_table_free(struct mem_table *table);
+
+/** Whether all of [gpa, gpa + len) is in region; a len of 0 is treated as 1. Overflow-safe. */
+static inline bool mem_region_holds(const struct mem_region *region, uint64_t gpa, uint64_t len)
+{
+	uint64_t off = gpa - region->gpa; /* huge when gpa is below the region */
+
+	return off < region->size && len <= region->size - off;
+}
 
 /** The region that holds all of [gpa, gpa + len), or NULL. */
 const struct mem_region *mem_find(const struct mem_table *table, uint64_t gpa, uint64_t len);
 
-/** Copies between guest memory and buf; the range may span adjacent regions. 0 or -EFAULT. */
+/** The region that holds all of [user, user + len) of its owner's addresses, or NULL. */
+const struct mem_region *mem_find_user(const struct mem_table *table, uint64_t user, uint64_t len);
+
+/** The region that holds bytes [offset, offset + len) of file fd (as given to us), or NULL. */
+const struct mem_region *mem_find_file(const struct mem_table *table, int fd, uint64_t offset,
+				       uint64_t len);
+
+/** The region that has the host address [hva, hva + len), or NULL. */
+const struct mem_region *mem_find_host(const struct mem_table *table, const void *hva, size_t len);
+
+/**
+ * mem_translate() for a hot path: looks first where it found something the last time. *hit is the
+ * caller's, and NULL or a region of this very table.
+ */
+static inline void *mem_translate_hit(const struct mem_table *table, const struct mem_region **hit,
+				      uint64_t gpa, uint64_t len, enum mem_access access)
+{
+	const struct mem_region *region = *hit;
+
+	if (unlikely(!region || !mem_region_holds(region, gpa, len))) {
+		region = mem_find(table, gpa, len);
+		if (!region)
+			return NULL;
+		*hit = region;
+	}
+	if (unlikely(access == MEM_WRITE && region->readonly))
+		return NULL;
+	return region->hva + (gpa - region->gpa);
+}
+
+/**
+ * The host address of guest-physical [gpa, gpa + len), or NULL when that range does not lie
+ * inside one region or may not be accessed so. A len of 0 is treated as 1. Overflow-safe.
+ */
+static inline void *mem_translate(const struct mem_table *table, uint64_t gpa, uint64_t len,
+				  enum mem_access access)
+{
+	const struct mem_region *hit = table->count ? &table->regions[0] : NULL;
+
+	return mem_translate_hit(table, &hit, gpa, len, access);
+}
+
+/**
+ * Copies between guest memory and buf; the range may span adjacent regions. 0 or -EFAULT, and
+ * then nothing was copied. mem_write() marks the dirty log.
+ */
 int mem_read(const struct mem_table *table, uint64_t gpa, void *buf, size_t len);
 int mem_write(const struct mem_table *table, uint64_t gpa, const void *buf, size_t len);
 
 /** Told of each new table, with the old one still valid (NULL the first time). */
 struct mem_listener {
 	const char *name;
-	/** Returns 0, or a negative errno with err set: the change is then taken back. */
+	/**
+	 * Returns 0, or a negative errno with err set: the change is then taken back, by calling
+	 * the listeners that had accepted it, last one first, with old and table exchanged.
+	 */
 	int (*changed)(struct mem_listener *listener, const struct mem_table *old,
 		       const struct mem_table *table, struct error *err);
 	void *opaque;
 	struct mem_listener *next;
 };
 
+/* All functions below but guest_mem_table() are for one thread, the control path's. */
 struct guest_mem;
 
 struct guest_mem *guest_mem_create(struct error *err);
@@ -68,18 +127,30 @@ void guest_mem_destroy(struct guest_mem *gm);
 
 struct mem_ram_options {
 	bool hugepages; /* MFD_HUGETLB, 2 MiB pages */
-	bool prealloc;  /* touch every page now, so that lack of memory shows at start */
+	bool prealloc;	/* touch every page now, so that lack of memory shows at start */
 };
 
 /**
- * Adds size bytes of new RAM at gpa from a memfd named name and publishes the new table.
- * gpa and size are multiples of 4 KiB (2 MiB with hugepages). Errors name the remedy (huge pages
- * missing: how many to reserve and where).
+ * Adds size bytes of new RAM at gpa from a memfd named name and publishes the new table. opts may
+ * be NULL. gpa and size are multiples of 4 KiB (2 MiB with hugepages). Errors name the remedy
+ * (huge pages missing: how many to reserve and where).
  */
 int guest_mem_add_ram(struct guest_mem *gm, const char *name, uint64_t gpa, uint64_t size,
 		      const struct mem_ram_options *opts, struct error *err);
 
-/** The current table; valid until the calling thread's next quiescent point. */
+/**
+ * Takes the RAM that was added at gpa away again: publishes a table without it, waits until no
+ * reader can have the old one, and unmaps it. -ENOENT if there is none.
+ */
+int guest_mem_remove_ram(struct guest_mem *gm, uint64_t gpa, struct error *err);
+
+/**
+ * Starts marking what devices write in log (NULL: stops). When it returns every registered reader
+ * uses it, so after stopping log may be freed.
+ */
+int guest_mem_set_dirty_log(struct guest_mem *gm, struct dirty_log *log, struct error *err);
+
+/** The current table, never NULL; valid until the calling thread's next quiescent point. */
 const struct mem_table *guest_mem_table(struct guest_mem *gm);
 
 /** Adds a listener and calls it once with the current table. It belongs to the caller. */

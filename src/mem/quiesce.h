@@ -16,8 +16,13 @@ struct quiesce_reader {
 	struct quiesce_reader *next;
 } __cacheline_al;
 
+/** Adds the reader, which belongs to the caller, and puts it online. */
 void quiesce_register(struct quiesce_reader *reader);
+
+/** Removes it. From the reader's own thread, or when that has ended. */
 void quiesce_unregister(struct quiesce_reader *reader);
+
+/* From the reader's own thread. Passing costs two loads while nobody waits. */
 void quiesce_pass(struct quiesce_reader *reader);
 void quiesce_offline(struct quiesce_reader *reader);
 void quiesce_online(struct quiesce_reader *reader);
