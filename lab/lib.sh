@@ -108,6 +108,7 @@ lab_images() {
 # lab_start: boots a lab as set by lab_options; sets lab_vm and lab_pid. It is up
 # once lab_wait_ready returns.
 lab_start() {
+  [[ -z ${VIADUCT_LAB:-} ]] || lab_die "this is the lab already"
   command -v qemu-system-x86_64 >/dev/null ||
     lab_die "qemu-system-x86_64 is not installed: run scripts/deps lab"
   LAB_OUT=${LAB_OUT:-$LAB_DIR/out}
@@ -165,8 +166,43 @@ lab_start() {
   echo "$lab_pid" >"$lab_vm/pid"
 }
 
+# lab_attach NAME: takes up a lab that lab/start left running. With an empty
+# name the only one there is.
+lab_attach() {
+  local name=$1 all
+  if [[ -z $name ]]; then
+    mapfile -t all < <(lab_list)
+    ((${#all[@]} == 1)) || lab_die "${#all[@]} labs are up (${all[*]:-start one with lab/start}):" \
+      "name one with --lab or LAB_NAME"
+    name=${all[0]}
+  fi
+  lab_vm=$LAB_DIR/$name
+  [[ -f $lab_vm/pid ]] || lab_die "there is no lab named $name"
+  lab_pid=$(<"$lab_vm/pid")
+  # shellcheck source=/dev/null
+  LAB_OUT=$(. "$lab_vm/queue/config" && echo "$LAB_OUT")
+  lab_is_qemu || lab_die "$name is no longer up; its console is $lab_vm/console.log"
+}
+
+# The names of the labs that are up.
+lab_list() {
+  local pid_file lab_pid lab_vm
+  for pid_file in "$LAB_DIR"/vm.*/pid; do
+    [[ -f $pid_file ]] || continue
+    lab_vm=$(dirname "$pid_file")
+    lab_pid=$(<"$pid_file")
+    ! lab_is_qemu || basename "$lab_vm"
+  done
+}
+
 lab_alive() {
   [[ -n ${lab_pid:-} ]] && kill -0 "$lab_pid" 2>/dev/null
+}
+
+# For a pid read from a file: the process still is this lab's QEMU. (Right
+# after the fork it is not yet, so lab_alive cannot ask this.)
+lab_is_qemu() {
+  grep -qF "${lab_vm##*/}/" "/proc/$lab_pid/cmdline" 2>/dev/null
 }
 
 # The end of what the console and QEMU said, on stderr.
@@ -216,6 +252,12 @@ lab_command_script() {
   echo
 }
 
+# lab_tell LINE: a request to the agent. Opened for both directions, because
+# opening a FIFO only to write waits for a reader, and QEMU may be gone.
+lab_tell() {
+  echo "$1" 1<>"$lab_vm/ctl.in"
+}
+
 # lab_exec COMMAND…: runs it in the lab lab_vm, streams what it prints, returns
 # its exit status, or LAB_STATUS_TIMEOUT or LAB_STATUS_FAILED.
 lab_exec() {
@@ -232,12 +274,12 @@ lab_exec() {
   sentinel=$!
   tail -c +1 -f -s 0.03 --pid="$sentinel" "$dir/out" 2>/dev/null &
   followed+=($!)
-  tail -c +1 -f -s 0.03 --pid="$sentinel" "$dir/err" 2>/dev/null >&2 &
+  tail -c +1 -f -s 0.03 --pid="$sentinel" "$dir/err" >&2 2>/dev/null &
   followed+=($!)
-  trap 'echo "kill $id" >"$lab_vm/ctl.in"; kill "$sentinel" 2>/dev/null; exit 130' INT
-  trap 'echo "kill $id" >"$lab_vm/ctl.in"; kill "$sentinel" 2>/dev/null; exit 143' TERM
+  trap 'lab_tell "kill $id"; kill "$sentinel" 2>/dev/null; exit 130' INT
+  trap 'lab_tell "kill $id"; kill "$sentinel" 2>/dev/null; exit 143' TERM
 
-  echo "run $id" >"$lab_vm/ctl.in"
+  lab_tell "run $id"
   local end=$((SECONDS + lab_timeout))
   while [[ ! -e $dir/status ]]; do
     if ! lab_alive; then
@@ -245,7 +287,7 @@ lab_exec() {
       break
     elif ((lab_timeout && SECONDS >= end)); then
       status=$LAB_STATUS_TIMEOUT
-      echo "kill $id" >"$lab_vm/ctl.in"
+      lab_tell "kill $id"
       break
     fi
     sleep 0.02
@@ -265,8 +307,7 @@ lab_exec() {
 }
 
 # lab_stop: ends the lab; nothing in it needs a clean shutdown, since the only
-# file systems that outlive it are written through. Its folder goes, unless the
-# argument is "keep".
+# file systems that outlive it are written through.
 lab_stop() {
   if lab_alive; then
     kill -TERM "$lab_pid" 2>/dev/null || true
@@ -276,5 +317,5 @@ lab_stop() {
     done
     kill -KILL "$lab_pid" 2>/dev/null || true
   fi
-  [[ ${1:-} == keep ]] || rm -rf "$lab_vm"
+  rm -rf "$lab_vm"
 }
