@@ -89,7 +89,8 @@ lab_images() {
   local images=$LAB_BUILD/images
   "$VIADUCT_ROOT/scripts/images" lab || lab_die "the images could not be made"
   if [[ -z $lab_kernel ]]; then
-    lab_kernel=$images/linux-6.12/vmlinuz
+    # The ELF file: started by PVH, it spares the emulator the decompression.
+    lab_kernel=$images/linux-6.12/vmlinux
     lab_modules=$images/linux-6.12/modules
     lab_release=$(cat "$images/linux-6.12/release")
     lab_initrd=$images/lab.img
