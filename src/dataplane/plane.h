@@ -82,24 +82,35 @@ enum plane_drop {
 	PLANE_DROP_OVERSIZE,	 /* more than the guest's buffers or the back-end can take */
 	PLANE_DROP_MALFORMED,	 /* header missing, or offload fields that do not fit */
 	PLANE_DROP_BROKEN,	 /* the ring is broken */
-	PLANE_DROP_BACKEND,	 /* the frame back-end dropped it: see its own counters */
+	PLANE_DROP_BACKEND,	 /* the frame back-end stayed full */
+	PLANE_DROP_OFFLOAD,	 /* it needs an offload that the guest has turned off meanwhile */
+	PLANE_DROP_STEER,	 /* RSS chose a queue whose worker is too far behind */
 	PLANE_DROP_COUNT
 };
 const char *plane_drop_name(enum plane_drop drop);
 
-/** in = out + sum of drops, exactly, for each queue. */
+/**
+ * in = out + sum of drops, exactly, for each queue. Transmit queues: in from the guest, out to the
+ * back-end (which then counts its own drops). Receive queues: in from the back-end, out to the
+ * guest; a frame that RSS moves to another queue is counted there.
+ */
 struct plane_queue_counters {
 	uint64_t frames_in, frames_out, bytes_in, bytes_out;
 	uint64_t drops[PLANE_DROP_COUNT];
-	uint64_t kicks;	 /* eventfd wake-ups taken */
-	uint64_t calls;	 /* calls made */
-	uint64_t bursts; /* ring visits that found something */
-	uint64_t polls;	 /* ring visits that found nothing */
+	uint64_t kicks;	      /* eventfd wake-ups taken */
+	uint64_t calls;	      /* calls made */
+	uint64_t bursts;      /* ring visits that found something */
+	uint64_t polls;	      /* ring visits that found nothing */
+	uint64_t bad_buffers; /* receive chains too short for the header, returned empty */
 };
 
 struct plane_ops {
 	const char *name; /* "inprocess" */
 	const char *help;
+	const struct option_key *keys; /* its own, besides the back-end's; NULL: none */
+
+	/** Whether it serves this backend= value ("user", "tap", …). */
+	bool (*serves)(const char *backend);
 
 	/** Whether this host can do it; if not, err says exactly what is missing. */
 	int (*probe)(struct error *err);
@@ -108,7 +119,11 @@ struct plane_ops {
 	int (*open)(const char *backend, const struct options *opts,
 		    const struct plane_params *params, struct plane **out, struct error *err);
 
-	/** The device features it can carry. */
+	/**
+	 * The device features it can carry. Those that the NIC carries out by itself (MAC, STATUS,
+	 * the control queue, …) are set too, unless the plane stands in their way: what the guest
+	 * is offered is the NIC's own set ANDed with this.
+	 */
 	void (*features)(struct plane *plane, struct virtio_features *out);
 
 	/** Takes the rings and moves packets from here on. On failure nothing has been touched. */
@@ -131,15 +146,22 @@ struct plane_ops {
 
 	void (*counters)(struct plane *plane, unsigned queue, struct plane_queue_counters *out);
 
+	/**
+	 * Tells the network where the guest's MAC (of plane_params) is now: broadcasts a reverse
+	 * ARP request through the attachment point. NULL where the plane cannot.
+	 */
+	int (*announce)(struct plane *plane);
+
 	void (*close)(struct plane *plane);
 };
 
 struct plane {
 	const struct plane_ops *ops;
-	unsigned mtu;	  /* of the attachment point; 0 unknown */
-	bool link_up;	  /* as far as it can be known */
+	unsigned mtu; /* of the attachment point; 0 unknown */
+	bool link_up; /* as far as it can be known */
 };
 
+/** All of them, NULL at the end. */
 extern const struct plane_ops *const plane_table[];
 const struct plane_ops *plane_find(const char *name);
 
