@@ -19,15 +19,18 @@
  * receive path returns what a frame did not need.
  *
  * Every field that the driver can write is read once into a private copy and only the copy is
- * checked and used. A malformed ring breaks the queue: vq_pop() returns -EPROTO, vq->fault says
+ * checked and used. A malformed ring breaks the queue: vq_pop() returns -EPROTO, vq_fault() says
  * why, and nothing is touched until vq_start() is called again.
+ *
+ * While the memory table has a dirty log, vq_push() marks what was written in the pages that the
+ * buffer's writable iovecs name: until then buf->iov[out_n …] must be as vq_pop() left them.
  */
 struct vq_buf {
-	struct iovec *iov; /* out_n readable parts, then in_n writable ones */
+	struct iovec *iov; /* out_n readable parts, then in_n writable ones; none is empty */
 	uint16_t out_n;
 	uint16_t in_n;
-	uint16_t id;    /* split: head index; packed: buffer id */
-	uint16_t slots; /* packed: ring slots taken */
+	uint16_t id;	/* split: head index, below size; packed: buffer id, any 16 bits */
+	uint16_t slots; /* ring slots taken: packed, the chain's descriptors; split, 1 */
 	uint32_t out_len;
 	uint32_t in_len;
 };
@@ -38,27 +41,34 @@ struct vq *vq_create(void);
 void vq_free(struct vq *vq);
 
 /**
- * Starts the queue on table from state. Checks sizes, alignment and that all three parts lie in
- * memory. Returns 0, or -EINVAL/-EFAULT with err set.
+ * Starts the queue on table from state, whatever it was before. Checks sizes, alignment and that
+ * all three parts lie in memory. Kicks are enabled; those for what is available already may have
+ * gone to somebody else, so look before sleeping. Returns 0, or -EINVAL/-EFAULT with err set, and
+ * then the queue is stopped.
  */
 int vq_start(struct vq *vq, const struct vring_config *cfg, const struct vring_state *state,
 	     const struct mem_table *table, struct error *err);
 
 /**
- * Stops the queue and says where it stands. Chains popped but not pushed are given back as if
- * never popped when they are the last ones; otherwise (out-of-order completion) the caller must
- * complete them first.
+ * Stops the queue and says where it stands (state may be NULL). What was pushed is published,
+ * without deciding on a call: who takes over sends one. Chains popped but not pushed are given
+ * back as if never popped when they are the last ones; otherwise (out-of-order completion) the
+ * caller must complete them first.
  */
 void vq_stop(struct vq *vq, struct vring_state *state);
 
-/** Takes a new memory table (at a quiescent point). -EFAULT and a broken queue if it lost the ring. */
+/**
+ * Takes a new memory table (at a quiescent point). iovecs popped before stay valid only where
+ * their regions live on. -EFAULT and a broken queue if it lost the ring.
+ */
 int vq_set_memory(struct vq *vq, const struct mem_table *table);
 
 /**
  * Takes up to max chains. iov (iov_max elements) is the caller's and is filled from its start;
  * bufs[i].iov points into it. Stops early, without error, when the next chain does not fit in
  * what is left of iov; a chain that has more than iov_max parts on its own breaks the queue.
- * Returns the number taken (0: nothing available) or -EPROTO (broken).
+ * Returns the number taken (0: nothing available, or not started) or -EPROTO (broken; chains
+ * before the bad one in this burst are not taken either).
  */
 int vq_pop(struct vq *vq, struct vq_buf *bufs, unsigned max, struct iovec *iov, unsigned iov_max);
 

@@ -3,7 +3,6 @@
 #define VRING_VRING_H
 
 #include "base/error.h"
-#include "base/util.h"
 #include "mem/guest_mem.h"
 
 #include <sys/uio.h>
@@ -17,12 +16,12 @@
 
 /** How a ring is laid out and what was negotiated for it. Addresses are guest-physical. */
 struct vring_config {
-	uint32_t size;   /* entries: a power of two up to 32768 if split, any 1..32768 if packed */
-	bool packed;     /* VIRTIO_F_RING_PACKED */
-	bool event_idx;  /* VIRTIO_F_EVENT_IDX */
-	bool indirect;   /* VIRTIO_F_INDIRECT_DESC */
-	bool in_order;   /* VIRTIO_F_IN_ORDER */
-	uint64_t desc;   /* descriptor table; packed: descriptor ring */
+	uint32_t size;	 /* entries: a power of two up to 32768 if split, any 1..32768 if packed */
+	bool packed;	 /* VIRTIO_F_RING_PACKED */
+	bool event_idx;	 /* VIRTIO_F_EVENT_IDX */
+	bool indirect;	 /* VIRTIO_F_INDIRECT_DESC */
+	bool in_order;	 /* VIRTIO_F_IN_ORDER */
+	uint64_t desc;	 /* descriptor table; packed: descriptor ring */
 	uint64_t driver; /* available ring; packed: driver event suppression */
 	uint64_t device; /* used ring; packed: device event suppression */
 };
@@ -45,15 +44,16 @@ struct vring_state {
 /** Why a queue was declared broken. vring_fault_name() explains each in one line. */
 enum vring_fault {
 	VRING_OK,
-	VRING_BAD_ADDRESS,     /* a descriptor's range does not lie inside one memory region */
-	VRING_BAD_RING,        /* the ring itself does not lie inside guest memory or is misaligned */
-	VRING_BAD_INDEX,       /* available index moved by more than the ring's size */
-	VRING_BAD_HEAD,        /* a head or next index is outside the table */
-	VRING_CHAIN_LOOP,      /* a chain is longer than the ring (or has a loop) */
-	VRING_CHAIN_TOO_LONG,  /* a chain has more parts than the caller's bound */
-	VRING_BAD_INDIRECT,    /* indirect table: not negotiated, nested, empty or of a wrong size */
-	VRING_BAD_ORDER,       /* a readable descriptor follows a writable one */
-	VRING_BAD_USED,        /* driver side: the device returned an id that is not out */
+	VRING_BAD_ADDRESS, /* a descriptor's range does not lie inside one memory region */
+	VRING_BAD_RING,	   /* the ring itself does not lie inside guest memory or is misaligned */
+	VRING_BAD_INDEX,   /* available index moved by more than the ring's size */
+	VRING_BAD_HEAD,	   /* a head or next index is outside the table */
+	VRING_CHAIN_LOOP,  /* a chain is longer than the ring (or has a loop) */
+	VRING_CHAIN_TOO_LONG, /* a chain has more parts than the caller's bound */
+	VRING_BAD_INDIRECT,   /* indirect table: not negotiated, nested, empty or of a wrong size */
+	VRING_BAD_ORDER,      /* a readable descriptor follows a writable one */
+	VRING_BAD_LENGTH,     /* the parts of a chain add up to 4 GiB or more */
+	VRING_BAD_USED,	      /* driver side: the device returned an id that is not out */
 	VRING_FAULT_COUNT
 };
 const char *vring_fault_name(enum vring_fault fault);
@@ -62,5 +62,11 @@ const char *vring_fault_name(enum vring_fault fault);
 uint64_t vring_desc_bytes(const struct vring_config *cfg);
 uint64_t vring_driver_bytes(const struct vring_config *cfg);
 uint64_t vring_device_bytes(const struct vring_config *cfg);
+
+/**
+ * A split ring's used index as it stands in memory: for whoever is told only the available index
+ * when it takes over a ring (vhost's VRING_BASE). 0, or -EFAULT when the ring is not in memory.
+ */
+int vring_used_idx(const struct vring_config *cfg, const struct mem_table *table, uint16_t *idx);
 
 #endif

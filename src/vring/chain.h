@@ -1,0 +1,111 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#ifndef VRING_CHAIN_H
+#define VRING_CHAIN_H
+
+#include "vring/vq.h"
+
+/*
+ * Turning a chain of descriptors into iovecs: what the two kinds of ring have in common. The
+ * caller hands in private copies of descriptors; every check is made on those. Private to vring/.
+ *
+ * Everything here is bounded: a part that holds data takes an iovec and those are counted; a part
+ * without data takes none (2.7.4 does not forbid it), but the walk that finds it is bounded by the
+ * size of the ring or of the indirect table.
+ */
+struct chain {
+	struct iovec *iov;
+	unsigned room; /* elements iov has */
+	unsigned n;    /* of them used */
+	unsigned out_n;
+	uint64_t len; /* of all parts so far; of the readable ones: out_len */
+	uint64_t out_len;
+	bool writable; /* a writable part was seen: no readable one may follow (2.7.4.2) */
+};
+
+static inline void chain_begin(struct chain *c, struct iovec *iov, unsigned room)
+{
+	*c = (struct chain){.iov = iov, .room = room};
+}
+
+static inline enum vring_fault chain_part(struct vq *vq, struct chain *c, const struct desc *d)
+{
+	void *at;
+
+	if (d->flags & DESC_WRITE) {
+		if (!c->writable) {
+			c->writable = true;
+			c->out_n = c->n;
+			c->out_len = c->len;
+		}
+	} else if (unlikely(c->writable)) {
+		return VRING_BAD_ORDER;
+	}
+	if (unlikely(!d->len))
+		return VRING_OK;
+	if (unlikely(c->n == c->room))
+		return VRING_CHAIN_TOO_LONG;
+	at = mem_translate_hit(vq->table, &vq->hit, d->addr, d->len,
+			       c->writable ? MEM_WRITE : MEM_READ);
+	if (unlikely(!at))
+		return VRING_BAD_ADDRESS;
+	c->iov[c->n].iov_base = at;
+	c->iov[c->n++].iov_len = d->len;
+	c->len += d->len;
+	/* 2.7.5.1 allows 2^32 bytes; what a used entry can say is one byte less. */
+	return unlikely(c->len > UINT32_MAX) ? VRING_BAD_LENGTH : VRING_OK;
+}
+
+/*
+ * The parts in the indirect table that d describes (2.7.5.3, 2.8.7); its own WRITE flag means
+ * nothing. The table may have more entries than the ring: Linux makes such tables for small
+ * rings, although 2.7.5.3.1 tells it not to; the caller's iovecs bound what is taken. A split
+ * ring's table is a chain in itself; a packed ring's is taken from first to last, with no flag but
+ * WRITE.
+ */
+static inline enum vring_fault chain_indirect(struct vq *vq, struct chain *c, const struct desc *d,
+					      bool packed)
+{
+	uint32_t count = d->len / sizeof(struct ring_desc), at = 0;
+	const struct ring_desc *table;
+
+	if (!count || d->len % sizeof(struct ring_desc) || count > VRING_SIZE_MAX)
+		return VRING_BAD_INDIRECT;
+	table = mem_translate_hit(vq->table, &vq->hit, d->addr, d->len, MEM_READ);
+	if (!table)
+		return VRING_BAD_ADDRESS;
+	for (uint32_t seen = 1;; seen++) {
+		uint64_t addr = ring_load_unaligned((const char *)&table[at]);
+		uint64_t meta = ring_load_unaligned((const char *)&table[at] + 8);
+		struct desc e = packed ? desc_from_packed(addr, meta) : desc_from_split(addr, meta);
+		enum vring_fault fault;
+
+		if (!packed && unlikely(e.flags & DESC_INDIRECT))
+			return VRING_BAD_INDIRECT;
+		fault = chain_part(vq, c, &e);
+		if (unlikely(fault))
+			return fault;
+		if (packed ? seen == count : !(e.flags & DESC_NEXT))
+			return VRING_OK;
+		if (unlikely(seen == count))
+			return VRING_CHAIN_LOOP;
+		at = packed ? seen : e.link;
+		if (unlikely(at >= count))
+			return VRING_BAD_HEAD;
+	}
+}
+
+static inline void chain_end(const struct chain *c, struct vq_buf *buf, uint16_t id, uint16_t slots)
+{
+	unsigned out_n = c->writable ? c->out_n : c->n;
+	uint64_t out_len = c->writable ? c->out_len : c->len;
+
+	buf->iov = c->iov;
+	buf->out_n = (uint16_t)out_n;
+	buf->in_n = (uint16_t)(c->n - out_n);
+	buf->id = id;
+	buf->slots = slots;
+	buf->out_len = (uint32_t)out_len;
+	buf->in_len = (uint32_t)(c->len - out_len);
+}
+
+#endif
