@@ -105,12 +105,13 @@ static int insert(struct bus *bus, struct entry *entry, struct error *err)
 	struct entry *other = overlapping(bus, range, at);
 
 	if (other)
-		return error_set(err, -EEXIST,
-				 "%s bus: %s at %#llx (size %#llx) overlaps %s at %#llx (size %#llx)",
-				 bus->name, range->name, (unsigned long long)range->base,
-				 (unsigned long long)range->size, other->range.name,
-				 (unsigned long long)other->range.base,
-				 (unsigned long long)other->range.size);
+		return error_set(
+			err, -EEXIST,
+			"%s bus: %s at %#llx (size %#llx) overlaps %s at %#llx (size %#llx)",
+			bus->name, range->name, (unsigned long long)range->base,
+			(unsigned long long)range->size, other->range.name,
+			(unsigned long long)other->range.base,
+			(unsigned long long)other->range.size);
 	if (bus->count == bus->room) {
 		size_t room = bus->room ? 2 * bus->room : 16;
 		struct entry **entries = realloc(bus->entries, room * sizeof(struct entry *));
