@@ -46,8 +46,8 @@ enum {
 	NET_OFFLOAD_USO4 = 1 << 5,
 	NET_OFFLOAD_USO6 = 1 << 6,
 };
-#define NET_OFFLOAD_GSO                                                                            \
-	(NET_OFFLOAD_TSO4 | NET_OFFLOAD_TSO6 | NET_OFFLOAD_ECN | NET_OFFLOAD_UFO |                 \
+#define NET_OFFLOAD_GSO                                                            \
+	(NET_OFFLOAD_TSO4 | NET_OFFLOAD_TSO6 | NET_OFFLOAD_ECN | NET_OFFLOAD_UFO | \
 	 NET_OFFLOAD_USO4 | NET_OFFLOAD_USO6)
 
 /** A frame to send: its bytes and what is left to do. */
