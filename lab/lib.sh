@@ -1,4 +1,5 @@
 # shellcheck shell=bash
+# SPDX-License-Identifier: Apache-2.0
 # The outside of the lab, sourced by lab/run, lab/start, lab/exec and lab/stop.
 #
 # A lab is a folder build/lab/vm.XXXXXX, which holds everything about it:
@@ -31,8 +32,9 @@ lab_append=
 lab_kernel=
 lab_modules=
 lab_qemu=()
-lab_timeout=600
+lab_timeout=
 lab_env=()
+lab_tty=no
 
 lab_options() {
   local n=$#
@@ -53,6 +55,10 @@ lab_options() {
         esac
         shift 2
         ;;
+      --tty)
+        lab_tty=yes
+        shift
+        ;;
       --)
         shift
         break
@@ -65,6 +71,9 @@ lab_options() {
   done
   # shellcheck disable=SC2034 # for the callers
   LAB_ARGS_USED=$((n - $#))
+  # Whoever sits at a terminal decides how long it takes.
+  [[ -n $lab_timeout || $lab_tty == no ]] || lab_timeout=0
+  lab_timeout=${lab_timeout:-600}
   [[ $lab_timeout =~ ^[0-9]+$ ]] || lab_die "--timeout $lab_timeout: not a number of seconds"
   [[ $lab_smp =~ ^[0-9]+$ ]] || lab_die "--smp $lab_smp: not a number"
 }
@@ -158,6 +167,18 @@ lab_start() {
     # needs a PCI Express port above it.
     -device pcie-root-port,id=rp1,slot=1 -device igb,bus=rp1,netdev=n1 -netdev user,id=n1
   )
+  if [[ $lab_tty == yes ]]; then
+    # QEMU makes the terminal raw, and puts it right when it ends.
+    # shellcheck disable=SC2054 # the commas are QEMU's
+    qemu+=(
+      -device virtio-serial-pci -chardev stdio,id=tty,signal=off -device virtconsole,chardev=tty
+    )
+    # Not in a session of its own: a terminal only answers to its own session.
+    setpriv --pdeathsig KILL "${qemu[@]}" "${lab_qemu[@]}" <&0 2>"$lab_vm/qemu.log" &
+    lab_pid=$!
+    echo "$lab_pid" >"$lab_vm/pid"
+    return
+  fi
   # The lab dies with lab/run even if that is killed outright; one made by
   # lab/start goes on, in a session of its own.
   local tie=(setsid)
@@ -237,7 +258,9 @@ lab_wait_ready() {
 
 # Writes the command given, as a script that bash runs inside.
 lab_command_script() {
-  local e
+  local e size
+  size=$(stty size 2>/dev/null) || size=
+  [[ $size == *[1-9]*\ *[1-9]* ]] || size="24 80"
   echo "export PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
   echo "export HOME=/root USER=root LOGNAME=root VIADUCT_LAB=1"
   printf 'export %s=%q\n' LANG "${LANG:-C.UTF-8}" TERM "${TERM:-dumb}" LAB_OUT "$LAB_OUT"
@@ -247,6 +270,9 @@ lab_command_script() {
       *) [[ -z ${!e+x} ]] || printf 'export %s=%q\n' "$e" "${!e}" ;;
     esac
   done
+  if [[ $lab_tty == yes ]]; then
+    printf 'stty rows %s cols %s 2>/dev/null\n' "${size% *}" "${size#* }"
+  fi
   printf 'cd %q || exit 125\n' "$PWD"
   printf 'exec'
   printf ' %q' "$@"
@@ -280,7 +306,11 @@ lab_exec() {
   trap 'lab_tell "kill $id"; kill "$sentinel" 2>/dev/null; exit 130' INT
   trap 'lab_tell "kill $id"; kill "$sentinel" 2>/dev/null; exit 143' TERM
 
-  lab_tell "run $id"
+  if [[ $lab_tty == yes ]]; then
+    lab_tell "tty $id"
+  else
+    lab_tell "run $id"
+  fi
   local end=$((SECONDS + lab_timeout))
   while [[ ! -e $dir/status ]]; do
     if ! lab_alive; then

@@ -1,4 +1,5 @@
 # shellcheck shell=bash
+# SPDX-License-Identifier: Apache-2.0
 # apt with a state of its own, sourced by scripts/deps and scripts/images.
 #
 # Some of what the project needs (a QEMU with igb, Linux 6.12) is only in

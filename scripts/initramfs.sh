@@ -1,4 +1,5 @@
 # shellcheck shell=bash
+# SPDX-License-Identifier: Apache-2.0
 # Building blocks of an initramfs, sourced by guest/mkinitramfs and
 # lab/mkinitramfs. The tree being filled is $tree.
 : "${tree:=}"
