@@ -21,7 +21,10 @@ struct vdrv_sg {
 struct vdrv *vdrv_create(void);
 void vdrv_free(struct vdrv *drv);
 
-/** Lays out an empty ring (the memory must be zeroed) and starts. */
+/**
+ * Starts on an empty ring, in zeroed memory, whatever drv was before. Calls are enabled. Returns 0,
+ * -EINVAL, -EFAULT or -ENOMEM with err set, and then it is not started.
+ */
 int vdrv_start(struct vdrv *drv, const struct vring_config *cfg, const struct mem_table *table,
 	       struct error *err);
 

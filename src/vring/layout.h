@@ -103,6 +103,18 @@ static inline bool packed_flags_match(uint64_t meta, uint16_t flags)
 	return ((meta >> 48) & (DESC_AVAIL | DESC_USED)) == flags;
 }
 
+/* Moves a position in a packed ring forward by at most a whole round. */
+static inline void packed_advance(uint16_t *slot, bool *wrap, uint32_t by, uint32_t size)
+{
+	uint32_t to = *slot + by;
+
+	if (to >= size) {
+		to -= size;
+		*wrap = !*wrap;
+	}
+	*slot = (uint16_t)to;
+}
+
 #define ring_load(p)	   __atomic_load_n(p, __ATOMIC_RELAXED)
 #define ring_acquire(p)	   __atomic_load_n(p, __ATOMIC_ACQUIRE)
 #define ring_store(p, v)   __atomic_store_n(p, v, __ATOMIC_RELAXED)

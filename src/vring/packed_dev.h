@@ -6,18 +6,6 @@
 
 /* The device side of a packed ring (virtio 1.2, 2.8). Its counterpart is split_dev.h. */
 
-/* Moves a position in the ring forward by at most a whole round. */
-static inline void packed_advance(uint16_t *slot, bool *wrap, uint32_t by, uint32_t size)
-{
-	uint32_t to = *slot + by;
-
-	if (to >= size) {
-		to -= size;
-		*wrap = !*wrap;
-	}
-	*slot = (uint16_t)to;
-}
-
 static inline bool packed_available(const struct vq *vq)
 {
 	return packed_flags_match(ring_load(&vq->ring.desc[vq->avail].meta),
