@@ -1,0 +1,304 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "vhost/user_io.h"
+#include <errno.h>
+#include <poll.h>
+#include <stdio.h>
+#include <sys/socket.h>
+#include <sys/stat.h>
+#include <sys/un.h>
+#include <unistd.h>
+
+/*
+ * Theory of operation.
+ *
+ * The stream has no boundaries but those that headers state, and descriptors ride on bytes: they
+ * come with the first byte of the message they belong to. So each read asks for no more than is
+ * missing of the header, then of the payload, and what descriptors come belong to this message.
+ * Nothing is read that could be the next one's.
+ *
+ * A sender that is given less room than a message takes has sent its descriptors with the first
+ * part; the rest follows without.
+ */
+
+static int take_fds(struct vhost_user_rx *rx, struct msghdr *mh, struct error *err)
+{
+	int fds[VHOST_USER_FDS_MAX];
+
+	for (struct cmsghdr *c = CMSG_FIRSTHDR(mh); c; c = CMSG_NXTHDR(mh, c)) {
+		size_t n;
+
+		if (c->cmsg_level != SOL_SOCKET || c->cmsg_type != SCM_RIGHTS)
+			continue;
+		n = (c->cmsg_len - CMSG_LEN(0)) / sizeof(int);
+		n = MIN(n, (size_t)VHOST_USER_FDS_MAX); /* there was no room for more */
+		memcpy(fds, CMSG_DATA(c), n * sizeof(int));
+		for (size_t i = 0; i < n; i++) {
+			if (rx->msg.nfds < VHOST_USER_FDS_MAX)
+				rx->msg.fds[rx->msg.nfds++] = fds[i];
+			else
+				close(fds[i]);
+		}
+	}
+	if (mh->msg_flags & MSG_CTRUNC)
+		return error_set(err, -EPROTO, "more than %d descriptors in one message",
+				 VHOST_USER_FDS_MAX);
+	return 0;
+}
+
+/* Reads up to len bytes at the message's byte rx->have. Bytes read, 0 if none are there. */
+static ssize_t rx_read(struct vhost_user_rx *rx, int fd, void *to, size_t len, struct error *err)
+{
+	char control[CMSG_SPACE(sizeof(int) * VHOST_USER_FDS_MAX)];
+	struct iovec iov = {.iov_base = to, .iov_len = len};
+	struct msghdr mh = {
+		.msg_iov = &iov,
+		.msg_iovlen = 1,
+		.msg_control = control,
+		.msg_controllen = sizeof(control),
+	};
+	ssize_t n;
+	int rc;
+
+	do {
+		n = recvmsg(fd, &mh, MSG_DONTWAIT | MSG_CMSG_CLOEXEC);
+	} while (n < 0 && errno == EINTR);
+	if (n < 0 && errno == EAGAIN)
+		return 0;
+	if (n < 0)
+		return error_set(err, -errno, "receive: %s", error_name(errno));
+	if (n == 0)
+		return error_set(err, -ECONNRESET, "the peer has closed the connection");
+	rc = take_fds(rx, &mh, err);
+	if (rc)
+		return rc;
+	rx->have += (size_t)n;
+	return n;
+}
+
+static int rx_header(struct vhost_user_rx *rx, enum vhost_user_channel channel, int fd,
+		     struct error *err)
+{
+	ssize_t n = rx_read(rx, fd, (uint8_t *)&rx->msg.hdr + rx->have,
+			    sizeof(rx->msg.hdr) - rx->have, err);
+	int rc;
+
+	if (n <= 0)
+		return (int)n;
+	if (rx->have < sizeof(rx->msg.hdr))
+		return 0;
+	rc = vhost_user_check_header(channel, &rx->msg.hdr, err);
+	rx->unknown = rc == -ENOTSUP;
+	return rc == 0 || rx->unknown ? 1 : rc;
+}
+
+int vhost_user_rx_step(struct vhost_user_rx *rx, enum vhost_user_channel channel, int fd,
+		       struct error *err)
+{
+	const size_t head = sizeof(rx->msg.hdr);
+
+	if (rx->have < head) {
+		int rc = rx_header(rx, channel, fd, err);
+
+		if (rc <= 0)
+			return rc;
+	}
+	while (rx->have < head + rx->msg.hdr.size) {
+		size_t at = rx->have - head;
+		ssize_t n = rx_read(rx, fd, (uint8_t *)&rx->msg.payload + at, rx->msg.hdr.size - at,
+				    err);
+
+		if (n <= 0)
+			return (int)n;
+	}
+	if (!rx->unknown)
+		return 1;
+	vhost_user_close_fds(&rx->msg);
+	return error_set(err, -ENOTSUP, "request %u is not known", rx->msg.hdr.request);
+}
+
+void vhost_user_rx_next(struct vhost_user_rx *rx)
+{
+	memset(rx, 0, sizeof(*rx));
+}
+
+void vhost_user_rx_drop(struct vhost_user_rx *rx)
+{
+	vhost_user_close_fds(&rx->msg);
+	vhost_user_rx_next(rx);
+}
+
+/* Waits for events on fd. 0, or -ETIMEDOUT at the deadline. */
+static int wait_for(int fd, short events, uint64_t deadline, struct error *err)
+{
+	struct pollfd p = {.fd = fd, .events = events};
+
+	for (;;) {
+		uint64_t now = clock_ns();
+		uint64_t left = deadline > now ? deadline - now : 0;
+		int n = poll(&p, 1, (int)MIN((left + NSEC_PER_MSEC - 1) / NSEC_PER_MSEC, 60000));
+
+		if (n > 0)
+			return 0;
+		if (n < 0 && errno != EINTR)
+			return error_set(err, -errno, "poll: %s", error_name(errno));
+		if (n == 0 && clock_ns() >= deadline)
+			return error_set(err, -ETIMEDOUT, "the peer does not answer in time");
+	}
+}
+
+int vhost_user_recv(struct vhost_user_rx *rx, enum vhost_user_channel channel, int fd,
+		    uint64_t deadline, struct error *err)
+{
+	for (;;) {
+		int rc = vhost_user_rx_step(rx, channel, fd, err);
+
+		if (rc == 0)
+			rc = wait_for(fd, POLLIN, deadline, err);
+		if (rc != 0)
+			return rc;
+	}
+}
+
+static void put_fds(struct msghdr *mh, void *control, const struct vhost_user_msg *msg)
+{
+	struct cmsghdr *c;
+
+	mh->msg_control = control;
+	mh->msg_controllen = CMSG_SPACE(sizeof(int) * msg->nfds);
+	c = CMSG_FIRSTHDR(mh);
+	c->cmsg_level = SOL_SOCKET;
+	c->cmsg_type = SCM_RIGHTS;
+	c->cmsg_len = CMSG_LEN(sizeof(int) * msg->nfds);
+	memcpy(CMSG_DATA(c), msg->fds, sizeof(int) * msg->nfds);
+}
+
+int vhost_user_send(int fd, const struct vhost_user_msg *msg, uint64_t deadline, struct error *err)
+{
+	char control[CMSG_SPACE(sizeof(int) * VHOST_USER_FDS_MAX)] = {0};
+	size_t len = sizeof(msg->hdr) + msg->hdr.size, done = 0;
+
+	while (done < len) {
+		bool head = done < sizeof(msg->hdr);
+		struct iovec iov[2] = {
+			{(uint8_t *)(uintptr_t)&msg->hdr + done,
+			 head ? sizeof(msg->hdr) - done : 0},
+			{(uint8_t *)(uintptr_t)&msg->payload + (head ? 0 : done - sizeof(msg->hdr)),
+			 head ? msg->hdr.size : len - done},
+		};
+		struct msghdr mh = {.msg_iov = iov, .msg_iovlen = 2};
+		ssize_t n;
+
+		if (!head)
+			iov[0] = (struct iovec){0};
+		if (done == 0 && msg->nfds)
+			put_fds(&mh, control, msg);
+		n = sendmsg(fd, &mh, MSG_DONTWAIT | MSG_NOSIGNAL);
+		if (n > 0) {
+			done += (size_t)n;
+			continue;
+		}
+		if (n < 0 && errno == EINTR)
+			continue;
+		if (n < 0 && errno != EAGAIN)
+			return error_set(err, errno == EPIPE ? -ECONNRESET : -errno, "send: %s",
+					 error_name(errno));
+		if (wait_for(fd, POLLOUT, deadline, err))
+			return -ETIMEDOUT;
+	}
+	return 0;
+}
+
+static int make_socket(const char *path, struct sockaddr_un *addr, struct error *err)
+{
+	int fd;
+
+	*addr = (struct sockaddr_un){.sun_family = AF_UNIX};
+	if (strlen(path) >= sizeof(addr->sun_path))
+		return error_set(err, -ENAMETOOLONG,
+				 "%s: a socket's path has at most %zu characters", path,
+				 sizeof(addr->sun_path) - 1);
+	snprintf(addr->sun_path, sizeof(addr->sun_path), "%s", path);
+	fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
+	if (fd < 0)
+		return error_set(err, -errno, "%s: cannot make a socket: %s", path,
+				 error_name(errno));
+	return fd;
+}
+
+int vhost_user_connect(const char *path, struct error *err)
+{
+	struct sockaddr_un addr;
+	int fd = make_socket(path, &addr, err);
+	int rc;
+
+	if (fd < 0)
+		return fd;
+	if (connect(fd, (struct sockaddr *)&addr, sizeof(addr)) == 0)
+		return fd;
+	rc = -errno;
+	close(fd);
+	switch (rc) {
+	case -ENOENT:
+	case -ECONNREFUSED:
+		return error_set(err, rc,
+				 "%s: nobody listens there (%s): start the back-end first, or "
+				 "give server=on if it connects to us",
+				 path, error_name(rc));
+	case -EAGAIN:
+		return error_set(err, rc, "%s: the back-end does not take connections", path);
+	case -EACCES:
+		return error_set(err, rc,
+				 "%s: permission denied: give this user access to the socket and "
+				 "its folder",
+				 path);
+	default:
+		return error_set(err, rc, "%s: cannot connect: %s", path, error_name(rc));
+	}
+}
+
+/* Removes a socket file that nobody listens at any more. */
+static int clear_stale(const char *path, struct error *err)
+{
+	struct stat st;
+	int fd;
+
+	if (lstat(path, &st) < 0)
+		return 0;
+	if (!S_ISSOCK(st.st_mode))
+		return error_set(err, -EEXIST, "%s: is there already, and is no socket", path);
+	fd = vhost_user_connect(path, err);
+	if (fd >= 0)
+		close(fd);
+	if (fd != -ECONNREFUSED)
+		return error_set(err, -EADDRINUSE, "%s: another process listens there", path);
+	unlink(path);
+	return 0;
+}
+
+int vhost_user_listen(const char *path, struct error *err)
+{
+	struct sockaddr_un addr;
+	int fd = make_socket(path, &addr, err);
+	int rc;
+
+	if (fd < 0)
+		return fd;
+	rc = clear_stale(path, err);
+	if (rc)
+		goto fail;
+	if (bind(fd, (struct sockaddr *)&addr, sizeof(addr)) < 0 || listen(fd, 1) < 0) {
+		rc = error_set(err, -errno, "%s: cannot listen: %s", path, error_name(errno));
+		goto fail;
+	}
+	return fd;
+fail:
+	close(fd);
+	return rc;
+}
+
+int vhost_user_accept(int listener)
+{
+	int fd = accept4(listener, NULL, NULL, SOCK_CLOEXEC | SOCK_NONBLOCK);
+
+	return fd < 0 ? -errno : fd;
+}
