@@ -16,8 +16,9 @@
  * that at least one sees the other. Kicks are the mirror image, in vq_enable_kicks().
  *
  * EVENT_IDX: a call is due when the used position passes the driver's event index. `undecided`
- * counts slots from the last decision, however many publications that was, so the range that is
- * asked about is [used - undecided, used); once it could have come round, the answer is yes.
+ * counts the slots published since the last decision, however many publications that was, so the
+ * range that is asked about is the `undecided` slots before the published position; once that
+ * could have come round, the answer is yes.
  *
  * IN_ORDER lets one used entry stand for several chains (2.7.9, 2.8.8), and then the driver learns
  * the written length of the last one only. So a chain is left out when its length can only be 0,

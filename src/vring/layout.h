@@ -115,6 +115,17 @@ static inline void packed_advance(uint16_t *slot, bool *wrap, uint32_t by, uint3
 	*slot = (uint16_t)to;
 }
 
+/* And back. */
+static inline void packed_retreat(uint16_t *slot, bool *wrap, uint32_t by, uint32_t size)
+{
+	if (by > *slot) {
+		*slot = (uint16_t)(*slot + size - by);
+		*wrap = !*wrap;
+	} else {
+		*slot = (uint16_t)(*slot - by);
+	}
+}
+
 #define ring_load(p)	   __atomic_load_n(p, __ATOMIC_RELAXED)
 #define ring_acquire(p)	   __atomic_load_n(p, __ATOMIC_ACQUIRE)
 #define ring_store(p, v)   __atomic_store_n(p, v, __ATOMIC_RELAXED)

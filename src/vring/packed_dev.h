@@ -83,12 +83,7 @@ static inline enum vring_fault packed_pop(struct vq *vq, struct vq_buf *bufs, un
 
 static inline void packed_rewind(struct vq *vq, uint32_t slots)
 {
-	if (slots > vq->avail) {
-		vq->avail = (uint16_t)(vq->avail + vq->size - slots);
-		vq->avail_wrap = !vq->avail_wrap;
-	} else {
-		vq->avail = (uint16_t)(vq->avail - slots);
-	}
+	packed_retreat(&vq->avail, &vq->avail_wrap, slots, vq->size);
 }
 
 /*
@@ -120,6 +115,8 @@ static inline bool packed_wants_call(const struct vq *vq)
 {
 	uint32_t event = ring_load((uint32_t *)vq->ring.driver);
 	uint16_t flags = event >> 16 & 3; /* 2.8.14: the rest is reserved */
+	uint16_t used = vq->used;
+	bool wrap = vq->used_wrap;
 
 	if (flags == EVENT_DISABLE)
 		return false;
@@ -127,7 +124,8 @@ static inline bool packed_wants_call(const struct vq *vq)
 		return true;
 	if (unlikely(vq->call_unknown || vq->undecided > vq->size))
 		return true;
-	return packed_passed(event, vq->size, vq->used, vq->used_wrap, vq->undecided);
+	packed_retreat(&used, &wrap, vq->pending, vq->size);
+	return packed_passed(event, vq->size, used, wrap, vq->undecided);
 }
 
 static inline void packed_kicks(struct vq *vq, bool on)

@@ -137,13 +137,13 @@ static inline void split_publish(struct vq *vq)
 static inline bool split_wants_call(const struct vq *vq)
 {
 	const struct split_avail *avail = vq->ring.driver;
+	uint16_t used = (uint16_t)(vq->used - vq->pending);
 
 	if (!vq->event_idx)
 		return !(ring_load(&avail->flags) & AVAIL_NO_INTERRUPT);
 	if (unlikely(vq->call_unknown || vq->undecided > UINT16_MAX))
 		return true;
-	return ring_passed(ring_load(split_used_event(vq)), vq->used,
-			   (uint16_t)(vq->used - vq->undecided));
+	return ring_passed(ring_load(split_used_event(vq)), used, (uint16_t)(used - vq->undecided));
 }
 
 /*
