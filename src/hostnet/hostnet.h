@@ -41,17 +41,17 @@ struct hostnet_counters {
 
 /** What the user of a back-end asks for when opening it. */
 struct hostnet_params {
-	const char *id;	      /* "net0", for messages and names */
-	unsigned queues;      /* pairs */
-	unsigned mtu;	      /* 0: as it is */
-	uint32_t offloads;    /* NET_OFFLOAD_*: what the guest may be given to finish */
-	const uint8_t *mac;   /* the guest's, 6 bytes */
-	struct loop *loop;    /* the main loop, for what needs watching outside the data path */
+	const char *id;	    /* "net0", for messages and names */
+	unsigned queues;    /* pairs */
+	unsigned mtu;	    /* 0: as it is */
+	uint32_t offloads;  /* NET_OFFLOAD_*: what the guest may be given to finish */
+	const uint8_t *mac; /* the guest's, 6 bytes */
+	struct loop *loop;  /* the main loop, for what needs watching outside the data path */
 };
 
 struct hostnet_ops {
-	const char *name;  /* "tap" */
-	const char *help;  /* one line */
+	const char *name; /* "tap" */
+	const char *help; /* one line */
 	const struct option_key *keys;
 
 	/** Whether this host can do it at all; if not, err says exactly why. */
@@ -63,9 +63,9 @@ struct hostnet_ops {
 
 	/**
 	 * Sends up to n frames from the guest; each frames[i].iov is read only during the call.
-	 * Returns how many were consumed (sent or counted as dropped), less than n only when the
-	 * back-end is full and may_wait is set: then write_ready is signalled by the fd becoming
-	 * writable. Never blocks.
+	 * Returns how many were consumed: sent, or counted as dropped. Never blocks. All of today's
+	 * back-ends consume all n; one that is full may return less, and the rest is then to be
+	 * offered again later.
 	 */
 	unsigned (*send)(struct hostnet *hn, unsigned queue, const struct net_frame *frames,
 			 unsigned n);
@@ -74,7 +74,7 @@ struct hostnet_ops {
 	 * Receives one frame into iov (its total length is room bytes); sets *off. Returns its
 	 * length, -EAGAIN when there is none, -EMSGSIZE when it did not fit (it is then dropped and
 	 * counted), or another negative errno when the back-end is broken. With room for the
-	 * largest frame (net_frame_max(offloads)) the second never happens.
+	 * largest frame (net_frame_max(offloads, mtu)) the second never happens.
 	 */
 	ssize_t (*recv)(struct hostnet *hn, unsigned queue, const struct iovec *iov, unsigned niov,
 			struct net_offload *off);

@@ -60,10 +60,16 @@ struct net_frame {
 
 #define NET_FRAME_MAX (65535 + 14 + 4 + 4) /* the largest GSO frame with two VLAN tags */
 
+/** The longest frame that a receiver with these offloads and this MTU (0: any) can be given. */
+static inline uint32_t net_frame_max(uint32_t offloads, unsigned mtu)
+{
+	return (offloads & NET_OFFLOAD_GSO) || !mtu ? NET_FRAME_MAX : MIN(mtu, 65535u) + 22;
+}
+
 /**
  * Checks the fields against the frame: gso_type known and allowed by the set, gso_size not 0,
- * checksum field within the frame, headers (the snapshot hdr of the frame's first hdr_len bytes)
- * what gso_type says. off is a private copy. 0 or -EINVAL.
+ * checksum field within the frame. Whether the headers are what gso_type says is for whoever
+ * segments to see (net_gso_finish(), or the kernel). off is a private copy. 0 or -EINVAL.
  */
 int net_offload_check(const struct net_offload *off, uint32_t frame_len, uint32_t allowed);
 
