@@ -26,12 +26,12 @@ enum pci_bar_kind { PCI_BAR_NONE, PCI_BAR_IO, PCI_BAR_MEM32, PCI_BAR_MEM64 };
 struct pci_bar {
 	enum pci_bar_kind kind;
 	bool prefetch;
-	bool unlocked; /* the handlers take the device's lock themselves */
-	uint64_t size; /* power of two; at least 16 (MEM) or 4 (IO) */
+	bool unlocked;			 /* the handlers take the device's lock themselves */
+	uint64_t size;			 /* power of two; at least 16 (MEM) or 4 (IO) */
 	const struct bus_range_ops *ops; /* called with the pci_dev as opaque */
-	uint64_t addr;                   /* where it is now */
-	bool mapped;                     /* decoding enabled and on the bus */
-	uint64_t home;                   /* where it is put at reset */
+	uint64_t addr;			 /* where it is now */
+	bool mapped;			 /* decoding enabled and on the bus */
+	uint64_t home;			 /* where it is put at reset */
 };
 
 struct pci_dev;
@@ -69,6 +69,7 @@ struct pci_bus;
 struct pci_dev {
 	char id[32]; /* "net0": as the user named it */
 	const struct pci_dev_ops *ops;
+	void *opaque; /* for whoever's the ops are */
 	struct pci_bus *bus;
 	struct bus_host *host;
 	uint8_t slot, function;
@@ -132,7 +133,8 @@ struct pci_windows {
 	uint64_t mem32_base, mem32_size;
 	uint64_t mem64_base, mem64_size;
 	uint16_t io_base, io_size;
-	unsigned intx_gsi[4]; /* INTA# … INTD#, swizzled by slot: (slot + pin) % 4, INTA# is pin 0 */
+	unsigned
+		intx_gsi[4]; /* INTA# … INTD#, swizzled by slot: (slot + pin) % 4, INTA# is pin 0 */
 };
 
 struct pci_bus *pci_bus_create(struct bus_host *host, struct bus *mmio, struct bus *pio,
