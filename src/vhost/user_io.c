@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "vhost/user_io.h"
+
 #include <errno.h>
 #include <poll.h>
 #include <stdio.h>
