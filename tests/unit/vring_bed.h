@@ -20,6 +20,17 @@
 #define BED_BUF_GPA  0x900000000ULL
 #define BED_PARTS    8U /* the most parts a test's buffer has */
 
+#if defined(__SANITIZE_THREAD__)
+#define BED_TSAN 1
+#elif defined(__has_feature)
+#if __has_feature(thread_sanitizer)
+#define BED_TSAN 1
+#endif
+#endif
+#ifndef BED_TSAN
+#define BED_TSAN 0
+#endif
+
 struct bed {
 	struct vring_config cfg;
 	struct mem_table *table;
@@ -91,6 +102,20 @@ static inline uint64_t bed_buf_gpa(const struct bed *bed, unsigned op)
 static inline uint64_t bed_table_gpa(const struct bed *bed, unsigned op)
 {
 	return bed->tables + op * (BED_PARTS + 1ULL) * 16 + op % 16;
+}
+
+/* A buffer of out readable and in writable bytes, in one part each, made available. */
+static inline void bed_give(struct bed *bed, unsigned op, uint32_t out, uint32_t in)
+{
+	struct vdrv_sg sg[2];
+	unsigned n = 0;
+
+	if (out)
+		sg[n++] = (struct vdrv_sg){bed_buf_gpa(bed, op), out};
+	if (in)
+		sg[n++] = (struct vdrv_sg){bed_buf_gpa(bed, op) + out, in};
+	assert_int_equal(vdrv_add(bed->drv, sg, !!out, !!in, false, 0, (void *)(uintptr_t)op), 0);
+	vdrv_publish(bed->drv);
 }
 
 /* xorshift64*: the same everywhere, from any seed but 0. */
