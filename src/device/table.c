@@ -1,0 +1,17 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "device/nic.h"
+#include "device/virtio_net.h"
+
+/* In the order of the usage text; the first is the default. */
+const struct nic_ops *const nic_table[] = {
+	&virtio_net_ops,
+	NULL,
+};
+
+const struct nic_ops *nic_find(const char *name)
+{
+	for (unsigned i = 0; nic_table[i]; i++)
+		if (!strcmp(nic_table[i]->name, name))
+			return nic_table[i];
+	return NULL;
+}

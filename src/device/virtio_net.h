@@ -1,0 +1,118 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#ifndef DEVICE_VIRTIO_NET_H
+#define DEVICE_VIRTIO_NET_H
+
+#include "dataplane/plane.h"
+#include "device/nic.h"
+#include "virtio/virtio_pci.h"
+#include "vring/device.h"
+
+/*
+ * virtio-net (virtio 1.2, 5.1). Private to src/device/virtio_net*.c and their tests.
+ *
+ * Everything here but check_features runs in the control thread, and so does the control
+ * virtqueue; the data virtqueues are the plane's while the device runs.
+ */
+#define VIRTIO_NET_TYPE	      1
+#define VIRTIO_NET_CLASS      0x020000
+#define VIRTIO_NET_PAIRS_MAX  16
+#define VIRTIO_NET_QUEUE_SIZE 256
+#define VIRTIO_NET_CTRL_SIZE  64
+#define VIRTIO_NET_CTRL_MAX   (64 * 1024) /* bytes of one command */
+#define VIRTIO_NET_CTRL_IOV   256
+
+/* struct virtio_net_config (5.1.4): offsets. */
+enum {
+	VNET_CONFIG_MAC = 0,
+	VNET_CONFIG_STATUS = 6,
+	VNET_CONFIG_MAX_PAIRS = 8,
+	VNET_CONFIG_MTU = 10,
+	VNET_CONFIG_SPEED = 12,
+	VNET_CONFIG_DUPLEX = 16,
+	VNET_CONFIG_RSS_KEY = 17,
+	VNET_CONFIG_RSS_TABLE = 18,
+	VNET_CONFIG_HASH_TYPES = 20,
+	VNET_CONFIG_SIZE = 24,
+};
+
+enum { VNET_STATUS_LINK_UP = 1, VNET_STATUS_ANNOUNCE = 2 };
+
+struct virtio_net {
+	struct nic nic; /* first */
+	struct virtio_dev vdev;
+	struct virtio_pci vpci;
+
+	unsigned pairs;
+	uint8_t mac[6]; /* permanent */
+	unsigned mtu;	/* offered; 0: not */
+
+	struct plane *plane;
+	struct plane_events events;
+	struct plane_queue pq[2 * VIRTIO_NET_PAIRS_MAX];
+	bool plane_running;
+
+	/* What the driver configured, by way of the control queue. */
+	struct plane_net_config config;
+	bool configured; /* since the last reset */
+	bool admin_up;	 /* the host's side of the link */
+
+	/* The control queue. */
+	struct vq *ctrl;
+	bool ctrl_running;
+	struct loop_fd ctrl_kick;
+	struct mem_listener listener;
+	bool listening;
+	struct iovec ctrl_iov[VIRTIO_NET_CTRL_IOV];
+	uint8_t ctrl_buf[VIRTIO_NET_CTRL_MAX];
+
+	uint64_t ctrl_commands, ctrl_refused;
+	uint64_t faults[VRING_FAULT_COUNT];
+};
+
+static inline struct virtio_net *virtio_net_of(const struct virtio_dev *vdev)
+{
+	return container_of((uintptr_t)vdev, struct virtio_net, vdev);
+}
+
+/** As virtio_net_ops.create, on a plane of these ops (tests: a recorder). */
+int virtio_net_create_on(const struct plane_ops *plane, const struct nic_params *params,
+			 struct nic **out, struct error *err);
+
+extern const struct nic_ops virtio_net_ops;
+extern const struct option_key virtio_net_keys[];
+
+/* virtio_net_features.c */
+
+/** What the NIC itself can do with these options; mq: it has more than one pair. */
+int virtio_net_own_features(const struct options *opts, bool mq, struct virtio_features *out,
+			    struct error *err);
+/** Takes away what lacks something it depends on. */
+void virtio_net_prune(struct virtio_features *f);
+/** virtio_ops.check_features. */
+int virtio_net_check_features(const struct virtio_dev *vdev, const struct virtio_features *acked,
+			      struct error *err);
+/** NET_OFFLOAD_* that the driver accepts, as CTRL_GUEST_OFFLOADS has them in bits. */
+uint32_t virtio_net_guest_offloads(uint64_t bits);
+/** Those feature bits that CTRL_GUEST_OFFLOADS may switch. */
+uint64_t virtio_net_offload_bits(const struct virtio_features *acked);
+
+/* virtio_net_ctrl.c */
+
+/** The index of the control queue and the number of data queues, by what was negotiated. */
+unsigned virtio_net_ctrl_index(const struct virtio_net *net);
+int virtio_net_ctrl_init(struct virtio_net *net, struct error *err);
+void virtio_net_ctrl_fini(struct virtio_net *net);
+int virtio_net_ctrl_start(struct virtio_net *net, struct error *err);
+void virtio_net_ctrl_stop(struct virtio_net *net);
+
+/** Carries out one command; returns VIRTIO_NET_OK (0) or VIRTIO_NET_ERR (1). */
+uint8_t virtio_net_command(struct virtio_net *net, const uint8_t *cmd, size_t len);
+
+/* virtio_net.c */
+
+/** Makes *next the configuration and tells the plane. 0 or negative errno, nothing changed. */
+int virtio_net_configure(struct virtio_net *net, const struct plane_net_config *next);
+/** Sets the bits of the status field to what holds now. */
+void virtio_net_update_status(struct virtio_net *net, bool announce);
+
+#endif
