@@ -1,8 +1,10 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "dataplane/inprocess.h"
+#include "dataplane/vhost_planes.h"
 
 const struct plane_ops *const plane_table[] = {
 	&inprocess_ops,
+	&vhost_kernel_ops,
 	NULL,
 };
 

@@ -183,6 +183,23 @@ static int ring_addresses(const struct vhost_ring *ring, const struct mem_table 
 	return 0;
 }
 
+int vhost_kernel_set_addresses(struct vhost_kernel *vk, const struct vhost_ring *ring,
+			       const struct mem_table *table, bool iova, struct error *err)
+{
+	struct vhost_vring_addr addr;
+	int rc = ring_addresses(ring, table, iova, &addr);
+
+	if (rc)
+		return error_set(err, rc, "%s: ring %u does not lie inside guest memory", vk->name,
+				 ring->index);
+	if (ioctl(vk->fd, VHOST_SET_VRING_ADDR, &addr) < 0) {
+		rc = -errno;
+		return error_set(err, rc, "%s: ring %u: addresses refused: %s", vk->name,
+				 ring->index, error_name(rc));
+	}
+	return 0;
+}
+
 static int set_eventfd(struct vhost_kernel *vk, unsigned long request, const char *what,
 		       unsigned index, int fd, struct error *err)
 {
@@ -201,13 +218,8 @@ int vhost_kernel_set_ring(struct vhost_kernel *vk, const struct vhost_ring *ring
 {
 	struct vhost_vring_state num = {ring->index, ring->cfg->size};
 	struct vhost_vring_state base = {ring->index, vhost_base_encode(ring->cfg, ring->state)};
-	struct vhost_vring_addr addr;
 	int rc;
 
-	rc = ring_addresses(ring, table, iova, &addr);
-	if (rc)
-		return error_set(err, rc, "%s: ring %u does not lie inside guest memory", vk->name,
-				 ring->index);
 	if (ioctl(vk->fd, VHOST_SET_VRING_NUM, &num) < 0) {
 		rc = -errno;
 		return error_set(err, rc, "%s: ring %u: %u entries refused: %s", vk->name,
@@ -218,11 +230,9 @@ int vhost_kernel_set_ring(struct vhost_kernel *vk, const struct vhost_ring *ring
 		return error_set(err, rc, "%s: ring %u: base %#x refused: %s", vk->name,
 				 ring->index, base.num, error_name(rc));
 	}
-	if (ioctl(vk->fd, VHOST_SET_VRING_ADDR, &addr) < 0) {
-		rc = -errno;
-		return error_set(err, rc, "%s: ring %u: addresses refused: %s", vk->name,
-				 ring->index, error_name(rc));
-	}
+	rc = vhost_kernel_set_addresses(vk, ring, table, iova, err);
+	if (rc)
+		return rc;
 	rc = set_eventfd(vk, VHOST_SET_VRING_ERR, "error", ring->index, ring->err_fd, err);
 	if (rc == 0)
 		rc = set_eventfd(vk, VHOST_SET_VRING_CALL, "call", ring->index, ring->call_fd, err);

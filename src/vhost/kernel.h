@@ -5,6 +5,10 @@
 #include "mem/guest_mem.h"
 #include "vring/vring.h"
 
+#ifndef VHOST_F_LOG_ALL
+#define VHOST_F_LOG_ALL 26 /* linux/vhost_types.h */
+#endif
+
 /*
  * The kernel's vhost (linux/vhost.h): one descriptor, one worker thread of the kernel, its rings.
  * Thin: each function is an ioctl or two with errors that can be read. Control thread only.
@@ -50,6 +54,10 @@ int vhost_kernel_set_log(struct vhost_kernel *vk, const struct mem_table *table,
 /** Size, base, addresses (iova: guest-physical, else host-virtual) and eventfds of a ring. */
 int vhost_kernel_set_ring(struct vhost_kernel *vk, const struct vhost_ring *ring,
 			  const struct mem_table *table, bool iova, struct error *err);
+
+/** The addresses alone again, with or without logging of the used ring; also while it runs. */
+int vhost_kernel_set_addresses(struct vhost_kernel *vk, const struct vhost_ring *ring,
+			       const struct mem_table *table, bool iova, struct error *err);
 
 /** Where a ring stands, once it was stopped. 0 or negative errno, *state set in any case. */
 int vhost_kernel_get_base(struct vhost_kernel *vk, const struct vhost_ring *ring,
