@@ -174,7 +174,7 @@ static int inproc_queue_set(struct plane *plane, unsigned index, struct plane_qu
 	pair = p->pairs[index / 2];
 	q = queue_of(p, index);
 	inproc_park(pair);
-	queue_stop(pair, q, &queue->state);
+	queue_stop(pair, q, queue->enabled ? NULL : &queue->state);
 	if (queue->enabled) {
 		ret = queue_start(pair, q, queue, &err);
 		if (ret)

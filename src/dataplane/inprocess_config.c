@@ -21,7 +21,7 @@ const struct option_key inproc_keys[] = {
 
 static int parse_cpus(struct inproc *p, const char *text, struct error *err)
 {
-	while (*text) {
+	for (;; text++) {
 		size_t len = strcspn(text, "+");
 		char one[16];
 		uint64_t cpu;
@@ -41,9 +41,9 @@ static int parse_cpus(struct inproc *p, const char *text, struct error *err)
 					 (int)cpu, (int)getpid());
 		p->cpus[p->ncpus++] = (int)cpu;
 		text += len;
-		text += *text == '+';
+		if (!*text)
+			return 0;
 	}
-	return 0;
 }
 
 int inproc_take_options(struct inproc *p, const struct options *opts, struct error *err)

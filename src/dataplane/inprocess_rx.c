@@ -368,14 +368,19 @@ static bool offload_fits(struct inproc_pair *pair, const struct net_offload *off
 static int finish_csum(struct inproc_pair *pair, struct received *r)
 {
 	struct net_offload *off = &r->meta.off;
-	unsigned niov = (unsigned)(r->end - pair->pool.first);
 	uint32_t at = (uint32_t)le16toh(off->csum_start) + le16toh(off->csum_offset);
+	struct iovec iov[RX_PARTS];
 	uint16_t value;
+	unsigned n;
 
-	if (r->len > r->room || at + 2 > r->len ||
-	    net_csum_value(pair->pool.first, niov, off, &value))
+	if (r->len > r->room)
 		return -EINVAL;
-	iov_write(pair->pool.first, niov, at, &value, sizeof(value));
+	/* No more of the buffers than the frame: the sum is over all that is given. */
+	n = iov_slice(pair->pool.first, (unsigned)(r->end - pair->pool.first), 0, r->len, iov,
+		      RX_PARTS);
+	if (!n || net_csum_value(iov, n, off, &value))
+		return -EINVAL;
+	iov_write(iov, n, at, &value, sizeof(value));
 	off->flags = 0;
 	return 0;
 }
