@@ -1,0 +1,69 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#ifndef TESTS_FAKE_HOST_H
+#define TESTS_FAKE_HOST_H
+
+#include "bus/pci.h"
+#include "mem/guest_mem.h"
+
+/*
+ * A machine without KVM: a bus_host that records, two buses, a PCI bus, some memory, and a loop
+ * that the test runs. It does what KVM would, when told to: fake_write() lets ioeventfds take
+ * a write, fake_pump() lets irqfds take their signals.
+ */
+#define FAKE_ECAM  0xb0000000ULL
+#define FAKE_MEM32 0xc0000000ULL
+#define FAKE_MEM64 0x800000000ULL
+#define FAKE_RAM   (8 * MIB)
+
+struct fake_irqfd {
+	bool used;
+	int fd;
+	struct msi_msg msg;
+};
+
+struct fake_ioeventfd {
+	bool used;
+	enum bus_space space;
+	uint64_t addr;
+	unsigned len;
+	int fd;
+};
+
+struct fake_host {
+	struct bus_host host; /* first */
+	struct bus *mmio, *pio;
+	struct pci_bus *pci;
+	struct guest_mem *mem;
+	pthread_mutex_t lock;
+
+	bool no_irqfd, no_ioeventfd;
+	struct msi_msg sent[256];
+	unsigned nsent; /* may be more than fit */
+	struct fake_irqfd irqfds[128];
+	struct fake_ioeventfd ioeventfds[128];
+	bool lines[32];
+	unsigned line_changes;
+};
+
+void fake_host_init(struct fake_host *h);
+void fake_host_fini(struct fake_host *h);
+
+/** An MMIO access as a vCPU makes it; a write may be taken by an ioeventfd. */
+void fake_write(struct fake_host *h, uint64_t addr, uint64_t value, unsigned size);
+uint64_t fake_read(struct fake_host *h, uint64_t addr, unsigned size);
+
+/** Config space of slot.function through ECAM. */
+uint32_t fake_config_read(struct fake_host *h, unsigned slot, unsigned reg, unsigned size);
+void fake_config_write(struct fake_host *h, unsigned slot, unsigned reg, unsigned size,
+		       uint32_t value);
+
+/** Lets irqfds inject, then runs what the loop has to do. */
+void fake_pump(struct fake_host *h);
+
+unsigned fake_irqfds(const struct fake_host *h);
+unsigned fake_ioeventfds(const struct fake_host *h);
+
+/** Messages sent with this data so far. */
+unsigned fake_sent(const struct fake_host *h, uint32_t data);
+
+#endif
