@@ -124,6 +124,7 @@ lab_start() {
   LAB_OUT=${LAB_OUT:-$LAB_DIR/out}
   mkdir -p "$LAB_DIR" "$LAB_OUT"
   LAB_OUT=$(realpath "$LAB_OUT")
+  lab_sweep
   lab_vm=$(mktemp -d "$LAB_DIR/vm.XXXXXX")
   lab_images
   mkdir "$lab_vm/queue"
@@ -206,6 +207,17 @@ lab_attach() {
   lab_is_qemu || lab_die "$name is no longer up; its console is $lab_vm/console.log"
 }
 
+# Removes what labs left that were killed with no chance to clean up. Not those
+# of the last minute: they may be about to start.
+lab_sweep() {
+  local lab_vm lab_pid
+  for lab_vm in "$LAB_DIR"/vm.*; do
+    [[ -d $lab_vm && -n $(find "$lab_vm" -maxdepth 0 -mmin +1) ]] || continue
+    lab_pid=$(cat "$lab_vm/pid" 2>/dev/null || echo 0)
+    lab_is_qemu || rm -rf "$lab_vm"
+  done
+}
+
 # The names of the labs that are up.
 lab_list() {
   local pid_file lab_pid lab_vm
@@ -227,8 +239,10 @@ lab_is_qemu() {
   grep -qF "${lab_vm##*/}/" "/proc/$lab_pid/cmdline" 2>/dev/null
 }
 
-# The end of what the console and QEMU said, on stderr.
+# The end of what the console and QEMU said, on stderr; all of it is kept, since
+# the lab's folder goes away.
 lab_tail() {
+  cp "$lab_vm/console.log" "$LAB_DIR/failed-console.log" 2>/dev/null || true
   {
     if [[ -s $lab_vm/qemu.log ]]; then
       echo "--- QEMU said:"
@@ -331,7 +345,7 @@ lab_exec() {
     lab_tail
     case $status in
       "$LAB_STATUS_TIMEOUT") echo "lab: the command did not end within $lab_timeout s" >&2 ;;
-      *) echo "lab: it ended under the command; its console is $lab_vm/console.log" >&2 ;;
+      *) echo "lab: it ended under the command; its console is $LAB_DIR/failed-console.log" >&2 ;;
     esac
   fi
   return "$status"
