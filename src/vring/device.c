@@ -3,11 +3,10 @@
  * Theory of operation.
  *
  * A queue has two positions in the ring: `avail`, the next chain to pop, and `used`, the next used
- * entry to write. Popping moves the first, pushing the second, and `busy` is the distance between
- * them, in slots; it never exceeds the ring's size, which is checked when popping, so a driver
- * that makes more available than there is finds its queue broken, and not the same memory lent
- * twice without end. Giving back (vq_unpop) moves `avail` backwards: the chains are read and
- * checked afresh when they are popped again.
+ * entry to write. Popping moves the first, pushing the second, and `busy` is what lies between the
+ * first and what is published, in slots; it never exceeds the ring's size, which is checked when
+ * popping: a driver that makes more available than it can have finds its queue broken. Giving back
+ * (vq_unpop) moves `avail` backwards: the chains are read and checked afresh when popped again.
  *
  * What is pushed becomes visible in vq_flush(). A split ring's used index is stored last, with
  * release semantics; a packed ring's first entry is, the driver not looking past it. Then comes
@@ -217,7 +216,6 @@ void vq_push(struct vq *vq, const struct vq_buf *buf, uint32_t written)
 	if (unlikely(vq->dead))
 		return;
 	written = MIN(written, buf->in_len);
-	vq->busy -= buf->slots;
 	vq->inflight -= buf->slots;
 	if (unlikely(vq->table->dirty))
 		log_buffer(vq, buf, written);
@@ -269,6 +267,7 @@ void vq_flush_quiet(struct vq *vq)
 		log_published(vq);
 	if (vq->undecided <= UINT16_MAX) /* beyond, it only has to stay beyond */
 		vq->undecided += vq->pending;
+	vq->busy -= vq->pending;
 	vq->pending = 0;
 }
 

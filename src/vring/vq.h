@@ -31,7 +31,7 @@ struct vq {
 	bool used_wrap;
 	uint16_t avail_seen; /* split: the driver's index when it was last read */
 
-	uint32_t busy;	    /* slots from used to avail: taken and not returned */
+	uint32_t busy; /* slots from what is published to avail: taken, and not yet given back */
 	uint32_t inflight;  /* of those, taken since the start */
 	uint32_t pending;   /* slots written to the used ring, not yet published */
 	uint32_t undecided; /* slots published since vq_should_call() last decided */
