@@ -35,6 +35,7 @@ lab_qemu=()
 lab_timeout=
 lab_env=()
 lab_tty=no
+lab_refresh=no
 
 lab_options() {
   local n=$#
@@ -261,7 +262,8 @@ lab_wait_ready() {
       lab_tail
       lab_die "it ended while booting"
     }
-    ((SECONDS < end)) || {
+    # Without a limit for the command, a debugger may hold the kernel up as well.
+    ((SECONDS < end || lab_timeout == 0)) || {
       lab_tail
       echo "lab: not up after $LAB_BOOT_TIMEOUT s" >&2
       exit "$LAB_STATUS_TIMEOUT"
@@ -286,6 +288,9 @@ lab_command_script() {
   done
   if [[ $lab_tty == yes ]]; then
     printf 'stty rows %s cols %s 2>/dev/null\n' "${size% *}" "${size#* }"
+  fi
+  if [[ $lab_refresh == yes ]]; then
+    echo 'echo 3 >/proc/sys/vm/drop_caches'
   fi
   printf 'cd %q || exit 125\n' "$PWD"
   printf 'exec'
