@@ -47,6 +47,21 @@ struct bus_host_ops {
 	int (*ioeventfd)(struct bus_host *host, bool add, enum bus_space space, uint64_t addr,
 			 unsigned len, int eventfd);
 
+	/**
+	 * Posts guest writes to [addr, addr + len): they stay in a ring and do not leave the kernel,
+	 * until any access of that vCPU does or somebody calls coalesce_drain; then they are
+	 * delivered, in order, as if they were made at that moment. add false ends it; what was
+	 * posted before still has to be drained. NULL, or -ENOTSUP, where that cannot be had: every
+	 * write then arrives at once. Adding and removing wait for the vCPUs: not for hot paths.
+	 */
+	int (*coalesce)(struct bus_host *host, bool add, enum bus_space space, uint64_t addr,
+			unsigned len);
+	/**
+	 * Delivers posted writes, to any device's handlers, in the calling thread, which must not
+	 * hold a device's lock. NULL where coalesce is.
+	 */
+	void (*coalesce_drain)(struct bus_host *host);
+
 	/** Maps size bytes of host memory at guest-physical gpa (passthrough BARs), or unmaps it. */
 	int (*map_memory)(struct bus_host *host, uint64_t gpa, uint64_t size, void *hva,
 			  bool readonly);
