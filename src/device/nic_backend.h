@@ -1,0 +1,15 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#ifndef DEVICE_NIC_BACKEND_H
+#define DEVICE_NIC_BACKEND_H
+
+#include "device/nic.h"
+#include "hostnet/hostnet.h"
+
+/**
+ * Opens the frame back-end that an emulated NIC's options name, with one queue pair, and has it
+ * hand over TCP segments and checksums unfinished (nic_rx.c finishes them). Back-ends that are only
+ * a data plane (vhost-net, …) are refused, saying what can be had. 0 or negative errno with err set.
+ */
+int nic_backend_open(const struct nic_params *params, struct hostnet **out, struct error *err);
+
+#endif

@@ -1,0 +1,115 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Theory of operation.
+ *
+ * Going to sleep is: set asleep, then look at kicked once more. Kicking is: set kicked, then look at
+ * asleep, and only if it is set signal the eventfd. Both have a full barrier in between, so at
+ * least one side sees the other's store: a kick is never lost, and costs nothing while the worker
+ * is awake. A signal that comes too late to be needed makes one step too many.
+ */
+#include "device/nic_worker.h"
+#include "base/thread.h"
+#include "mem/barrier.h"
+
+#include <errno.h>
+#include <poll.h>
+#include <sys/eventfd.h>
+#include <sys/prctl.h>
+#include <unistd.h>
+
+static _Thread_local const struct nic_worker *worker_self;
+
+bool nic_worker_self(const struct nic_worker *w)
+{
+	return worker_self == w;
+}
+
+int nic_worker_init(struct nic_worker *w,
+		    void (*step)(void *opaque, uint64_t now, struct nic_worker_wish *wish),
+		    void *opaque, int rx_fd, struct error *err)
+{
+	memset(w, 0, sizeof(*w));
+	w->step = step;
+	w->opaque = opaque;
+	w->rx_fd = rx_fd;
+	w->wake_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
+	if (w->wake_fd < 0)
+		return error_set(err, -errno, "cannot create an eventfd for a NIC's worker: %s",
+				 error_name(errno));
+	return 0;
+}
+
+void nic_worker_kick(struct nic_worker *w)
+{
+	uint64_t one = 1;
+
+	atomic_store_explicit(&w->kicked, true, memory_order_release);
+	full_barrier();
+	if (!atomic_load_explicit(&w->asleep, memory_order_relaxed))
+		return;
+	atomic_fetch_add_explicit(&w->kicks, 1, memory_order_relaxed);
+	while (write(w->wake_fd, &one, sizeof(one)) < 0 && errno == EINTR)
+		;
+}
+
+static void sleep_until(struct nic_worker *w, const struct nic_worker_wish *wish)
+{
+	struct pollfd fds[2] = {{.fd = w->wake_fd, .events = POLLIN},
+				{.fd = w->rx_fd, .events = POLLIN}};
+	nfds_t n = wish->receive && w->rx_fd >= 0 ? 2 : 1;
+	uint64_t now = clock_ns(), count;
+	struct timespec ts;
+	uint64_t ns = wish->at > now ? wish->at - now : 0;
+
+	ts = (struct timespec){(time_t)(ns / NSEC_PER_SEC), (long)(ns % NSEC_PER_SEC)};
+	atomic_store_explicit(&w->asleep, true, memory_order_relaxed);
+	full_barrier();
+	if (!atomic_load_explicit(&w->kicked, memory_order_acquire) && ns) {
+		w->sleeps++;
+		ppoll(fds, n, wish->at == NIC_WORKER_NEVER ? NULL : &ts, NULL);
+	}
+	atomic_store_explicit(&w->asleep, false, memory_order_relaxed);
+	if ((fds[0].revents & POLLIN) && read(w->wake_fd, &count, sizeof(count)) < 0)
+		return; /* taken already */
+}
+
+static void *worker_main(void *arg)
+{
+	struct nic_worker *w = arg;
+
+	worker_self = w;
+	/* Interrupt throttling counts in microseconds; the default slack is fifty of them. */
+	prctl(PR_SET_TIMERSLACK, 1000);
+	while (!atomic_load(&w->stop)) {
+		struct nic_worker_wish wish = {.at = NIC_WORKER_NEVER};
+		uint64_t now = clock_ns();
+
+		atomic_exchange(&w->kicked, false);
+		w->steps++;
+		w->step(w->opaque, now, &wish);
+		if (wish.at > now)
+			sleep_until(w, &wish);
+	}
+	return NULL;
+}
+
+int nic_worker_start(struct nic_worker *w, const char *name, int cpu, struct error *err)
+{
+	int ret = thread_start(&w->thread, name, cpu, worker_main, w, err);
+
+	w->running = !ret;
+	return ret;
+}
+
+void nic_worker_stop(struct nic_worker *w)
+{
+	if (w->running) {
+		atomic_store(&w->stop, true);
+		nic_worker_kick(w);
+		pthread_join(w->thread, NULL);
+		w->running = false;
+	}
+	if (w->step)
+		close(w->wake_fd);
+	w->step = NULL;
+}

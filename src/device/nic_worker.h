@@ -1,0 +1,51 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#ifndef DEVICE_NIC_WORKER_H
+#define DEVICE_NIC_WORKER_H
+
+#include "base/error.h"
+
+#include <pthread.h>
+#include <stdatomic.h>
+
+/*
+ * The thread of an emulated NIC. It calls one step function again and again; a step does a bounded
+ * amount of work and says when it wants to be called next and whether frames from the network
+ * should wake it. What else can wake it is nic_worker_kick().
+ *
+ * The step function takes the time as an argument and can be called by anybody who owns the device,
+ * so tests and fuzz targets drive a device with a clock of their own and no thread at all.
+ */
+#define NIC_WORKER_NEVER UINT64_MAX
+
+struct nic_worker_wish {
+	uint64_t at;  /* clock_ns() time of the next step: now or earlier for at once, or NEVER */
+	bool receive; /* wake up for frames from the network, too */
+};
+
+struct nic_worker {
+	void (*step)(void *opaque, uint64_t now, struct nic_worker_wish *wish);
+	void *opaque;
+	pthread_t thread;
+	bool running;
+	int wake_fd, rx_fd;
+	_Atomic bool stop, asleep, kicked;
+	uint64_t steps, sleeps; /* counters */
+	_Atomic uint64_t kicks; /* those that needed a system call */
+};
+
+/** Prepares; rx_fd (borrowed, -1: none) polls readable when there are frames to receive. */
+int nic_worker_init(struct nic_worker *w,
+		    void (*step)(void *opaque, uint64_t now, struct nic_worker_wish *wish),
+		    void *opaque, int rx_fd, struct error *err);
+/** Starts the thread. */
+int nic_worker_start(struct nic_worker *w, const char *name, int cpu, struct error *err);
+/** Ends the thread, if it runs, and frees what init made. May be called after a failed init. */
+void nic_worker_stop(struct nic_worker *w);
+
+/** From any thread: has step called soon. Free of system calls while the worker is awake. */
+void nic_worker_kick(struct nic_worker *w);
+
+/** Whether the calling thread is this worker. */
+bool nic_worker_self(const struct nic_worker *w);
+
+#endif
