@@ -1,0 +1,187 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#ifndef DEVICE_E1000_H
+#define DEVICE_E1000_H
+
+#include "device/e1000_regs.h"
+#include "device/eeprom93.h"
+#include "device/mii.h"
+#include "device/nic.h"
+#include "device/nic_dma.h"
+#include "device/nic_irq.h"
+#include "device/nic_post.h"
+#include "device/nic_rx.h"
+#include "device/nic_tx.h"
+#include "device/nic_worker.h"
+
+/*
+ * Intel 82540EM, private to its files:
+ *   e1000.c        creation, reset, PCI, link, counters, the worker's step
+ *   e1000_reg.c    the register file and who handles what
+ *   e1000_tx.c     transmit descriptors to frames
+ *   e1000_rx.c     frames to receive descriptors, filters
+ *   e1000_phy.c    PHY and EEPROM
+ *   e1000_stats.c  statistics registers
+ */
+
+/* The registers that are posted (device/nic_post.h). */
+enum e1000_post { E1000_POST_TDT, E1000_POST_RDT, E1000_POST_IMS, E1000_POST_OTHERS };
+
+/* What a context descriptor sets (3.3.6). */
+struct e1000_context {
+	uint8_t ipcss, ipcso, tucss, tucso;
+	uint16_t ipcse, tucse;
+	uint8_t hdrlen;
+	uint16_t mss;
+	uint32_t paylen;
+	bool tcp, ipv4;
+};
+
+/* Interrupt delay timers (13.4: RDTR, RADV, TIDV, TADV): absolute times, NIC_WORKER_NEVER when off. */
+struct e1000_delay {
+	uint64_t packet, absolute;
+};
+
+#define E1000_TX_BURST 32   /* frames handed to the back-end at once */
+#define E1000_TX_DESCS 512  /* … made of at most so many descriptors */
+#define E1000_TX_PARTS 256  /* parts of one frame at most */
+#define E1000_TX_IOVS  1024 /* of a burst */
+#define E1000_TX_HDR   320  /* private copy of headers: 257 bytes and a VLAN tag */
+
+/* A frame under construction or on its way to the back-end. */
+struct e1000_tx_frame {
+	unsigned first;	   /* its first descriptor in the burst */
+	unsigned segments; /* frames on the wire */
+	bool tso;
+	struct e1000_context ctx, tso_ctx; /* as they were in front of it */
+	uint8_t hdr[E1000_TX_HDR];
+};
+
+struct e1000_tx {
+	struct e1000_context ctx, tso; /* the two contexts */
+	bool discard;		       /* in a chain that was given up: until its EOP */
+	struct e1000_delay delay;
+	uint64_t retry; /* the back-end was full: not before this */
+	struct nic_flow flow;
+
+	/* One burst. */
+	unsigned ndescs, nframes, niov;
+	struct e1000_desc descs[E1000_TX_DESCS];
+	struct e1000_tx_frame frames[E1000_TX_BURST];
+	struct net_frame out[E1000_TX_BURST];
+	struct iovec iov[E1000_TX_IOVS];
+};
+
+/* A stalled ring that got only few descriptors back goes on after this time. */
+#define E1000_RESUME_NS (200 * NSEC_PER_USEC)
+
+struct e1000_rx {
+	struct nic_rx nic;
+	struct e1000_delay delay;
+	struct nic_flow flow;
+	bool stalled;	     /* frames wait and there are no descriptors for them */
+	uint64_t stalled_at; /* since when */
+	unsigned room_needed;
+	bool low; /* fewer free descriptors than RDMTS says */
+	uint32_t burst_causes;
+	uint8_t fcs[4];
+};
+
+struct e1000 {
+	struct nic nic;
+	struct guest_mem *mem;
+	struct mem_listener mem_listener;
+	bool listening;
+	struct hostnet *hn;
+	struct nic_worker worker;
+	struct nic_irq irq;
+	struct nic_post post;
+	bool real_fcs; /* option fcs=on */
+	uint64_t (*clock)(void);
+
+	/* Everything from here on is under lock, except what is _Atomic. */
+	pthread_mutex_t lock;
+	_Atomic unsigned waiters; /* vCPUs that want the lock: the worker gives way */
+	struct nic_dma dma;
+	struct mii phy;
+	struct eeprom93 eeprom;
+	uint8_t mac[6];
+	bool host_link; /* as set_link said */
+	uint32_t ioaddr;
+
+	_Atomic uint32_t status; /* STATUS, read without the lock */
+	_Atomic uint32_t tdt, rdt;
+	uint32_t tdh, rdh;
+	uint32_t reg[0x6000 / 4]; /* by offset; what has no state of its own elsewhere */
+	uint32_t ffmt[256], ffvt[256];
+	struct e1000_tx tx;
+	struct e1000_rx rx;
+	uint64_t octets_rx_good, octets_tx_good, octets_rx, octets_tx;
+
+	/* Where accesses that left the kernel went. */
+	_Atomic uint64_t exits_icr, exits_status, exits_imc, exits_ims, exits_tdt, exits_rdt,
+		exits_other;
+};
+
+#define E1000_REG(e, offset) ((e)->reg[(offset) / 4])
+
+static inline struct e1000 *e1000_of(struct pci_dev *dev)
+{
+	return container_of(dev, struct e1000, nic.pci);
+}
+
+/* e1000.c */
+void e1000_reset_mac(struct e1000 *e);
+void e1000_update_link(struct e1000 *e, bool event);
+
+/* e1000_reg.c */
+extern const struct bus_range_ops e1000_mmio_ops, e1000_io_ops;
+void e1000_reg_reset(struct e1000 *e);
+extern const struct nic_post_reg e1000_post_regs[];
+extern const unsigned e1000_post_count;
+
+/* e1000_tx.c: with the lock held. */
+/** Sends up to budget frames. Returns whether there is more that can be sent now. */
+bool e1000_tx_run(struct e1000 *e, unsigned budget, uint64_t now);
+void e1000_tx_reset(struct e1000 *e);
+
+/* e1000_rx.c: with the lock held. */
+/** Receives up to budget frames. Returns whether there may be more to receive now. */
+bool e1000_rx_run(struct e1000 *e, unsigned budget, uint64_t now);
+void e1000_rx_reset(struct e1000 *e);
+/** A frame that comes back: MAC or PHY loopback. */
+void e1000_rx_loopback(struct e1000 *e, const struct net_frame *frame);
+extern const struct nic_rx_ops e1000_rx_ops;
+bool e1000_loopback(const struct e1000 *e);
+/** Free receive descriptors, 0 if the ring makes no sense. */
+unsigned e1000_rx_free(const struct e1000 *e);
+
+/* Delay timers. */
+void e1000_delay_start(struct e1000_delay *delay, uint32_t packet, uint32_t absolute, uint64_t now);
+bool e1000_delay_expired(struct e1000_delay *delay, uint64_t now);
+void e1000_delay_stop(struct e1000_delay *delay);
+
+/* e1000_phy.c */
+void e1000_phy_init(struct e1000 *e);
+void e1000_eeprom_init(struct e1000 *e);
+void e1000_eeprom_load(struct e1000 *e);
+void e1000_mdic_write(struct e1000 *e, uint32_t value);
+uint32_t e1000_eecd_read(struct e1000 *e);
+void e1000_eecd_write(struct e1000 *e, uint32_t value);
+void e1000_eerd_write(struct e1000 *e, uint32_t value);
+
+/* e1000_stats.c */
+uint32_t e1000_stats_read(struct e1000 *e, uint32_t offset);
+void e1000_stats_rx(struct e1000 *e, const uint8_t *dst, uint32_t len);
+/** n frames of that length. */
+void e1000_stats_tx(struct e1000 *e, const uint8_t *dst, uint32_t len, unsigned n);
+void e1000_stats_add(struct e1000 *e, uint32_t offset, uint64_t n);
+void e1000_stats_reset(struct e1000 *e);
+
+/* Offsets of statistics registers that others count in. */
+#define STAT_MPC    0x4010
+#define STAT_ROC    0x40ac
+#define STAT_RUC    0x40a4
+#define STAT_TSCTC  0x40f8
+#define STAT_TSCTFC 0x40fc
+
+#endif

@@ -1,0 +1,517 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Theory of operation.
+ *
+ * A burst is: copy up to E1000_TX_DESCS descriptors from the head on, once; cut them into packets;
+ * make each packet a net_frame whose iovec points into guest memory, with the headers that have to
+ * change in a private copy in front; hand all of them to the back-end; then write DD back, move
+ * the head and set the causes, once for the burst. All decisions are made on the copies.
+ *
+ * A packet is consumed whole or not at all: the head stays in front of a chain whose EOP is not
+ * there yet, and in front of frames that a full back-end did not take. What a driver can do wrong
+ * ends the packet, counted with its cause, and the descriptors are given back as if it had been
+ * sent. A chain longer than E1000_TX_DESCS is given back as it comes, until its EOP.
+ *
+ * Segmentation (3.5). The context says where the headers are. If the frame's own headers agree (TCP
+ * or UDP over IPv4 or IPv6, at those offsets) it is handed on as one frame with a net_offload;
+ * no driver was found that segments anything else. The lengths and checksums that the chip would
+ * set in each segment's headers are set here for the whole.
+ */
+#include "device/e1000.h"
+#include "net/checksum.h"
+#include "net/gso.h"
+
+/* The back-end is full: how long until it is asked again. */
+#define RETRY_NS (100 * NSEC_PER_USEC)
+
+/* A packet as its descriptors say. */
+struct packet {
+	unsigned first, ndesc; /* in the burst */
+	unsigned iov, niov;    /* its data */
+	uint32_t len;
+	bool extended;
+	struct e1000_desc head, eop; /* its first data descriptor and its last one */
+};
+
+static unsigned ring_size(const struct e1000 *e)
+{
+	return E1000_REG(e, REG_TDLEN) / sizeof(struct e1000_desc);
+}
+
+static uint64_t ring_base(const struct e1000 *e)
+{
+	return (uint64_t)E1000_REG(e, REG_TDBAH) << 32 | E1000_REG(e, REG_TDBAL);
+}
+
+/* Descriptors between head and tail. */
+static unsigned available(const struct e1000 *e)
+{
+	uint32_t size = ring_size(e), tail = e->tdt, head = e->tdh;
+
+	if (tail >= size || head >= size)
+		return 0;
+	return tail >= head ? tail - head : tail + size - head;
+}
+
+/* Copies descriptors from the head on. Returns how many. */
+static unsigned fetch(struct e1000 *e, unsigned n)
+{
+	unsigned size = ring_size(e), first = MIN(n, size - e->tdh);
+	const uint64_t len = sizeof(struct e1000_desc);
+
+	if (!nic_dma_read(&e->dma, ring_base(e) + e->tdh * len, e->tx.descs, first * len))
+		return 0;
+	if (n > first &&
+	    !nic_dma_read(&e->dma, ring_base(e), e->tx.descs + first, (n - first) * len))
+		return first;
+	return n;
+}
+
+static void set_context(struct e1000 *e, const struct e1000_desc *d)
+{
+	struct e1000_context *ctx = d->lower & TXD_TSE ? &e->tx.tso : &e->tx.ctx;
+
+	*ctx = (struct e1000_context){
+		.ipcss = (uint8_t)d->addr,
+		.ipcso = (uint8_t)(d->addr >> 8),
+		.ipcse = (uint16_t)(d->addr >> 16),
+		.tucss = (uint8_t)(d->addr >> 32),
+		.tucso = (uint8_t)(d->addr >> 40),
+		.tucse = (uint16_t)(d->addr >> 48),
+		.paylen = d->lower & 0xfffff,
+		.tcp = d->lower & TXD_TUCMD_TCP,
+		.ipv4 = d->lower & TXD_TUCMD_IP,
+		.hdrlen = (uint8_t)(d->upper >> 8),
+		.mss = (uint16_t)(d->upper >> 16),
+	};
+}
+
+static bool is_context(const struct e1000_desc *d)
+{
+	return (d->lower & TXD_DEXT) && (d->lower >> TXD_DTYP_SHIFT & 15) == TXD_DTYP_CONTEXT;
+}
+
+static uint32_t data_len(const struct e1000_desc *d)
+{
+	return d->lower & (d->lower & TXD_DEXT ? 0xfffff : 0xffff);
+}
+
+/* Takes the context descriptors and the data descriptors of the next packet. 0: EOP not there. */
+static unsigned cut(struct e1000 *e, unsigned at, struct packet *p)
+{
+	unsigned i;
+
+	*p = (struct packet){.first = at, .iov = e->tx.niov};
+	for (i = at; i < e->tx.ndescs; i++) {
+		const struct e1000_desc *d = &e->tx.descs[i];
+
+		if (is_context(d))
+			continue;
+		if (!p->niov++)
+			p->head = *d;
+		if (d->lower & TXD_EOP) {
+			p->eop = *d;
+			p->extended = p->head.lower & TXD_DEXT;
+			return p->ndesc = i + 1 - at;
+		}
+	}
+	return 0;
+}
+
+/* Describes the packet's data where it lies. */
+static enum nic_drop gather(struct e1000 *e, struct packet *p)
+{
+	struct iovec *iov = e->tx.iov + p->iov;
+
+	p->niov = 0;
+	for (unsigned i = p->first; i < p->first + p->ndesc; i++) {
+		const struct e1000_desc *d = &e->tx.descs[i];
+		uint32_t len = data_len(d);
+		const void *data;
+
+		if (is_context(d)) {
+			set_context(e, d);
+			continue;
+		}
+		if (!len)
+			continue;
+		if (p->len + len > NET_FRAME_MAX - ETHER_VLAN_HLEN || p->niov == E1000_TX_PARTS)
+			return NIC_DROP_OVERSIZE;
+		data = nic_dma_read_ptr(&e->dma, d->addr, len);
+		if (!data)
+			return NIC_DROP_BAD_ADDRESS;
+		iov[p->niov++] = (struct iovec){(void *)(uintptr_t)data, len};
+		p->len += len;
+	}
+	return p->len < ETHER_HLEN ? NIC_DROP_UNDERSIZE : NIC_DROP_COUNT;
+}
+
+/* The headers' private copy: the frame's first n bytes leave the iovec and become its first part. */
+static bool take_headers(struct e1000 *e, struct packet *p, struct net_frame *out, uint8_t *hdr,
+			 unsigned n)
+{
+	struct iovec *iov = e->tx.iov + p->iov;
+	struct iovec rest[E1000_TX_PARTS];
+	unsigned nrest;
+
+	if (n > p->len || iov_read(iov, p->niov, 0, hdr, n) != n)
+		return false;
+	nrest = iov_slice(iov, p->niov, n, p->len - n, rest, E1000_TX_PARTS);
+	iov[0] = (struct iovec){hdr, n};
+	memcpy(iov + 1, rest, nrest * sizeof(*rest));
+	out->niov = nrest + 1;
+	return true;
+}
+
+static void fill_checksum(uint8_t *hdr, const struct net_frame *out, unsigned css, unsigned cso,
+			  unsigned end)
+{
+	struct csum c = {0};
+	uint16_t value;
+
+	csum_add_iov(&c, out->iov, out->niov, css, end - css);
+	value = csum_finish_l4(&c);
+	memcpy(hdr + cso, &value, sizeof(value));
+}
+
+/* Checksum insertion without segmentation: 3.3.3 (IC), 3.3.7 (IXSM, TXSM). */
+static bool offload_checksums(struct e1000 *e, struct packet *p, struct net_frame *out,
+			      uint8_t *hdr)
+{
+	const struct e1000_context *ctx = &e->tx.ctx;
+	unsigned popts = p->extended ? p->head.upper >> 8 & 0xff : 0;
+	unsigned css = ctx->tucss, cso = ctx->tucso, cse = ctx->tucse;
+	bool txsm = popts & TXD_POPTS_TXSM, ixsm = popts & TXD_POPTS_IXSM;
+	unsigned need = 0;
+
+	if (!p->extended && (p->eop.lower & TXD_IC)) {
+		txsm = true;
+		css = p->eop.upper >> 8 & 0xff;
+		cso = p->eop.lower >> 16 & 0xff;
+		cse = 0;
+	}
+	/* A checksum to the end that lies behind its start is what net_offload can say. */
+	if (txsm && (!cse || cse + 1U == p->len) && cso >= css && css >= ETHER_HLEN &&
+	    cso + 2U <= p->len) {
+		out->off = (struct net_offload){.flags = NET_NEEDS_CSUM,
+						.csum_start = (uint16_t)css,
+						.csum_offset = (uint16_t)(cso - css)};
+		txsm = false;
+	}
+	if (txsm)
+		need = cso + 2U;
+	if (ixsm)
+		need = MAX(need, ctx->ipcso + 2U);
+	if (!need)
+		return true;
+	if (!take_headers(e, p, out, hdr, MIN(MAX(need, ETHER_HLEN), p->len)))
+		return false;
+	if (ixsm && ctx->ipcso + 2U <= p->len)
+		fill_checksum(hdr, out, ctx->ipcss, ctx->ipcso,
+			      MAX(MIN(ctx->ipcse ? ctx->ipcse + 1U : p->len, p->len), ctx->ipcss));
+	if (txsm && cso + 2U <= p->len)
+		fill_checksum(hdr, out, css, cso, MAX(MIN(cse ? cse + 1U : p->len, p->len), css));
+	return true;
+}
+
+/* Whether the context's offsets are where the headers are. */
+static bool tso_headers(const struct e1000_context *ctx, const uint8_t *hdr, struct net_headers *h)
+{
+	return net_headers_parse(hdr, ctx->hdrlen, h) == 0 && h->payload == ctx->hdrlen &&
+	       h->l3 == ctx->ipcss && h->l4 == ctx->tucss && !h->fragment &&
+	       h->ip_version == (ctx->ipv4 ? 4 : 6) &&
+	       h->proto == (ctx->tcp ? IP_PROTO_TCP : IP_PROTO_UDP);
+}
+
+/* Lengths and checksums of the whole, as a receiver of the unsegmented frame expects them. */
+static void tso_fix_headers(uint8_t *hdr, const struct net_headers *h, uint32_t frame_len)
+{
+	uint8_t *ip = hdr + h->l3, *l4 = hdr + h->l4;
+	uint32_t l4_len = frame_len - h->l4;
+	struct csum c = {0};
+	uint16_t check;
+
+	if (h->ip_version == 4) {
+		store_be16(ip + IPV4_LEN, (uint16_t)(frame_len - h->l3));
+		check = csum_ipv4_header(ip, (unsigned)h->l3_payload - h->l3);
+		memcpy(ip + IPV4_CHECK, &check, sizeof(check));
+	} else {
+		store_be16(ip + IPV6_LEN, (uint16_t)(frame_len - h->l3 - IPV6_HLEN));
+	}
+	if (h->proto == IP_PROTO_UDP)
+		store_be16(l4 + UDP_LEN, (uint16_t)l4_len);
+	csum_add_pseudo(&c, hdr, h, l4_len);
+	check = csum_fold(&c);
+	memcpy(l4 + (h->proto == IP_PROTO_TCP ? TCP_CHECK : UDP_CHECK), &check, sizeof(check));
+}
+
+static uint8_t gso_type(const struct e1000 *e, const uint8_t *hdr, const struct net_headers *h)
+{
+	uint8_t type = h->ip_version == 4 ? NET_GSO_TCPV4 : NET_GSO_TCPV6;
+
+	if (h->proto == IP_PROTO_UDP)
+		return NET_GSO_UDP_L4;
+	if ((hdr[h->l4 + TCP_FLAGS] & TCP_CWR) && e->hn && (e->hn->offloads_tx & NET_OFFLOAD_ECN))
+		type |= NET_GSO_ECN;
+	return type;
+}
+
+static bool offload_segments(struct e1000 *e, struct packet *p, struct net_frame *out,
+			     struct e1000_tx_frame *f)
+{
+	const struct e1000_context *ctx = &e->tx.tso;
+	struct net_headers h;
+	uint32_t payload;
+
+	if (ctx->hdrlen > p->len || !ctx->mss || !take_headers(e, p, out, f->hdr, ctx->hdrlen) ||
+	    !tso_headers(ctx, f->hdr, &h) || p->len - h.l3 > UINT16_MAX) {
+		e1000_stats_add(e, STAT_TSCTFC, 1);
+		return false;
+	}
+	tso_fix_headers(f->hdr, &h, p->len);
+	payload = p->len - ctx->hdrlen;
+	out->off = (struct net_offload){
+		.flags = NET_NEEDS_CSUM,
+		.csum_start = h.l4,
+		.csum_offset = ctx->tcp ? TCP_CHECK : UDP_CHECK,
+	};
+	f->tso = true;
+	if (payload <= ctx->mss)
+		return true;
+	out->off.gso_type = gso_type(e, f->hdr, &h);
+	out->off.gso_size = ctx->mss;
+	out->off.hdr_len = ctx->hdrlen;
+	f->segments = (payload + ctx->mss - 1) / ctx->mss;
+	return true;
+}
+
+/* VLAN tag insertion (chapter 9): VET and the descriptor's special field, behind the addresses. */
+static bool insert_tag(struct e1000 *e, struct packet *p, struct net_frame *out, uint8_t *hdr)
+{
+	struct iovec *iov = e->tx.iov + p->iov;
+	unsigned have = iov[0].iov_base == hdr ? (unsigned)iov[0].iov_len : 0;
+
+	if (have < ETHER_HLEN) {
+		p->niov = out->niov;
+		have = ETHER_HLEN;
+		if (!take_headers(e, p, out, hdr, have))
+			return false;
+	}
+	memmove(hdr + 12 + ETHER_VLAN_HLEN, hdr + 12, have - 12);
+	store_be16(hdr + 12, (uint16_t)E1000_REG(e, REG_VET));
+	store_be16(hdr + 14, (uint16_t)(p->eop.upper >> 16));
+	iov[0].iov_len += ETHER_VLAN_HLEN;
+	p->len += ETHER_VLAN_HLEN;
+	if (out->off.flags & NET_NEEDS_CSUM)
+		out->off.csum_start += ETHER_VLAN_HLEN;
+	if (out->off.gso_type)
+		out->off.hdr_len += ETHER_VLAN_HLEN;
+	return true;
+}
+
+/* Short frames are padded to 60 bytes (13.4, TCTL.PSP). */
+static void pad(struct e1000 *e, struct packet *p, struct net_frame *out)
+{
+	static uint8_t zeros[ETHER_MIN_LEN];
+
+	if (!(E1000_REG(e, REG_TCTL) & TCTL_PSP) || p->len >= ETHER_MIN_LEN)
+		return;
+	e->tx.iov[p->iov + out->niov++] = (struct iovec){zeros, ETHER_MIN_LEN - p->len};
+	p->len = ETHER_MIN_LEN;
+}
+
+/* Makes the packet the burst's next frame, or says why not. */
+static enum nic_drop build(struct e1000 *e, struct packet *p)
+{
+	struct e1000_tx_frame *f = &e->tx.frames[e->tx.nframes];
+	struct net_frame *out = &e->tx.out[e->tx.nframes];
+	enum nic_drop drop = gather(e, p);
+	bool ok;
+
+	if (drop != NIC_DROP_COUNT)
+		return drop;
+	f->segments = 1;
+	f->tso = false;
+	*out = (struct net_frame){.iov = e->tx.iov + p->iov, .niov = p->niov};
+	if (p->extended && (p->head.lower & TXD_TSE))
+		ok = offload_segments(e, p, out, f);
+	else
+		ok = offload_checksums(e, p, out, f->hdr);
+	if (ok && (p->eop.lower & TXD_VLE) && (E1000_REG(e, REG_CTRL) & CTRL_VME))
+		ok = insert_tag(e, p, out, f->hdr);
+	if (!ok)
+		return NIC_DROP_BAD_OFFLOAD;
+	pad(e, p, out);
+	out->len = p->len;
+	return NIC_DROP_COUNT;
+}
+
+static bool has_room(const struct e1000 *e)
+{
+	/* Headers and padding take a part each. */
+	return e->tx.nframes < E1000_TX_BURST && e->tx.niov + E1000_TX_PARTS + 2 <= E1000_TX_IOVS;
+}
+
+/* Cuts the burst's descriptors into frames. Returns how many descriptors are dealt with. */
+static unsigned collect(struct e1000 *e, unsigned budget)
+{
+	struct nic_flow *flow = &e->tx.flow;
+	unsigned at = 0;
+
+	e->tx.nframes = e->tx.niov = 0;
+	while (has_room(e) && e->tx.nframes < budget && at < e->tx.ndescs) {
+		struct e1000_tx_frame *f;
+		struct packet p;
+		enum nic_drop drop;
+
+		if (!cut(e, at, &p)) {
+			/* Not complete: wait, unless it can never be. */
+			if (at || e->tx.ndescs < MIN(E1000_TX_DESCS, ring_size(e) - 1))
+				break;
+			if (!e->tx.discard) {
+				flow->in++;
+				flow->drops[NIC_DROP_BAD_RING]++;
+			}
+			e->tx.discard = true;
+			return e->tx.ndescs;
+		}
+		at += p.ndesc;
+		if (e->tx.discard) {
+			e->tx.discard = false;
+			continue;
+		}
+		f = &e->tx.frames[e->tx.nframes];
+		f->first = p.first;
+		f->ctx = e->tx.ctx;
+		f->tso_ctx = e->tx.tso;
+		drop = build(e, &p);
+		if (drop != NIC_DROP_COUNT && e->tx.nframes)
+			return p.first; /* next time, when those before it are gone for good */
+		flow->in++;
+		flow->bytes_in += p.len;
+		if (drop != NIC_DROP_COUNT) {
+			flow->drops[drop]++;
+			continue;
+		}
+		e->tx.nframes++;
+		e->tx.niov = p.iov + e->tx.out[e->tx.nframes - 1].niov;
+	}
+	return at;
+}
+
+static void count_sent(struct e1000 *e, unsigned i)
+{
+	const struct net_frame *out = &e->tx.out[i];
+	const struct e1000_tx_frame *f = &e->tx.frames[i];
+	uint32_t full = out->off.hdr_len + out->off.gso_size;
+	uint8_t dst[6];
+
+	iov_read(out->iov, out->niov, 0, dst, sizeof(dst));
+	e1000_stats_tx(e, dst, full, f->segments - 1);
+	e1000_stats_tx(e, dst, out->len - out->off.gso_size * (f->segments - 1), 1);
+	if (f->tso)
+		e1000_stats_add(e, STAT_TSCTC, 1);
+}
+
+/* Where the frames go: to the back-end, nowhere without a link, or back. */
+static unsigned send(struct e1000 *e, uint64_t now)
+{
+	unsigned sent = e->tx.nframes;
+
+	if (!sent)
+		return 0;
+	if (e1000_loopback(e)) {
+		for (unsigned i = 0; i < sent; i++)
+			e1000_rx_loopback(e, &e->tx.out[i]);
+		e->tx.flow.out += sent;
+	} else if (!mii_link(&e->phy)) {
+		e->tx.flow.drops[NIC_DROP_LINK_DOWN] += sent;
+	} else {
+		sent = nic_tx_send(e->hn, &e->tx.flow, e->tx.out, sent);
+		e->tx.retry = sent < e->tx.nframes ? now + RETRY_NS : 0;
+	}
+	for (unsigned i = 0; i < sent; i++)
+		count_sent(e, i);
+	return sent;
+}
+
+/* Gives the descriptors back: DD where it was asked for (RS, RPS), the head, the causes. */
+static void complete(struct e1000 *e, unsigned n, uint64_t now)
+{
+	unsigned size = ring_size(e);
+	uint32_t causes = 0, low = E1000_REG(e, REG_TXDCTL) >> TXDCTL_LWTHRESH_SHIFT << 3;
+	unsigned left = available(e);
+	bool delayed = false;
+
+	for (unsigned i = 0; i < n; i++) {
+		const struct e1000_desc *d = &e->tx.descs[i];
+		uint64_t at = ring_base(e) + (uint64_t)((e->tdh + i) % size) * sizeof(*d);
+		uint8_t status = (uint8_t)(d->upper & 0xf0) | TXD_STAT_DD;
+
+		if (!(d->lower & (TXD_RS | TXD_RPS)))
+			continue;
+		nic_dma_write(&e->dma, at + offsetof(struct e1000_desc, upper), &status, 1);
+		if (!(d->lower & TXD_RS))
+			continue;
+		if (d->lower & TXD_IDE)
+			delayed = true;
+		else
+			causes |= ICR_TXDW;
+	}
+	e->tdh = (e->tdh + n) % size;
+	if (n && low && left > low && left - n <= low)
+		causes |= ICR_TXD_LOW;
+	if (n && left == n)
+		causes |= ICR_TXQE;
+	if (delayed)
+		e1000_delay_start(&e->tx.delay, E1000_REG(e, REG_TIDV), E1000_REG(e, REG_TADV),
+				  now);
+	if (delayed && !E1000_REG(e, REG_TIDV))
+		causes |= ICR_TXDW;
+	nic_irq_raise(&e->irq, causes, now);
+}
+
+bool e1000_tx_run(struct e1000 *e, unsigned budget, uint64_t now)
+{
+	while (budget) {
+		unsigned want, done, sent;
+
+		if (!(E1000_REG(e, REG_TCTL) & TCTL_EN) || !nic_dma_allowed(&e->dma) ||
+		    now < e->tx.retry)
+			return false;
+		want = MIN(available(e), E1000_TX_DESCS);
+		if (!want)
+			return false;
+		e->tx.ndescs = fetch(e, want);
+		if (!e->tx.ndescs) {
+			/* The ring is not in memory: nothing can be sent, given back or reported. */
+			e->tdh = e->tdt;
+			return false;
+		}
+		done = collect(e, budget);
+		sent = send(e, now);
+		if (sent < e->tx.nframes) {
+			/* Full: what was not taken is built again from its descriptors. */
+			e->tx.flow.in -= e->tx.nframes - sent;
+			for (unsigned i = sent; i < e->tx.nframes; i++)
+				e->tx.flow.bytes_in -= e->tx.out[i].len;
+			done = e->tx.frames[sent].first;
+			e->tx.ctx = e->tx.frames[sent].ctx;
+			e->tx.tso = e->tx.frames[sent].tso_ctx;
+		}
+		complete(e, done, now);
+		if (!done)
+			return false;
+		budget -= MIN(MAX(e->tx.nframes, 1U), budget);
+	}
+	return available(e) && now >= e->tx.retry;
+}
+
+void e1000_tx_reset(struct e1000 *e)
+{
+	memset(&e->tx.ctx, 0, sizeof(e->tx.ctx));
+	memset(&e->tx.tso, 0, sizeof(e->tx.tso));
+	e->tx.discard = false;
+	e->tx.retry = 0;
+	e1000_delay_stop(&e->tx.delay);
+}
