@@ -77,13 +77,13 @@ guest_memory=512M
 #   --cpus N (1)                 --memory SIZE (512M)
 #   --append TEXT                more of the kernel command line
 #   --file FILE[:PATH]           a file to put into the guest (repeatable)
-#   --timeout SECONDS (60)       for guest_wait
+#   --timeout SECONDS (120)      for guest_wait
 #   --timed                      note when each console line came (guest_time_of)
 #   --vmm viaduct|qemu           which VMM; its arguments are its own
 #   --wrap COMMAND               a prefix for the VMM, e.g. "strace -c -o FILE"
 guest_start() {
   local name=$1 kernel=6.12 boot=bzimage cpus=$guest_cpus memory=$guest_memory append=
-  local timeout=60 timed=no vmm=viaduct wrap=() files=() image initrd log serial
+  local timeout=120 timed=no vmm=viaduct wrap=() files=() image initrd log serial
   shift
   while (($#)) && [[ $1 != -- ]]; do
     case $1 in
@@ -201,7 +201,7 @@ guest_log() { tr -d '\r' <"$test_dir/$1.log"; }
 
 # guest_expect NAME REGEX [SECONDS]: until its console has such a line.
 guest_expect() {
-  local end=$((SECONDS + ${3:-30}))
+  local end=$((SECONDS + ${3:-60}))
   until guest_log "$1" | grep -qE -- "$2"; do
     if ((SECONDS >= end)) || ! kill -0 "${guest_pid[$1]}" 2>/dev/null; then
       guest_log "$1" | grep -qE -- "$2" && return 0
