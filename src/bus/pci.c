@@ -18,6 +18,7 @@
 #define ECAM_SIZE     MIB /* one bus */
 #define PORT_ADDRESS  0xcf8
 #define PORT_DATA     0xcfc
+#define PORT_RESET    0xcf9
 #define ADDRESS_VALID 0x80000000u
 
 static struct pci_dev *dev_get(struct pci_bus *bus, unsigned devfn)
@@ -83,12 +84,19 @@ static void ecam_write(void *opaque, uint64_t offset, uint64_t value, unsigned s
 		config_write(opaque, devfn, reg + 4, 4, (uint32_t)(value >> 32));
 }
 
+static bool is_reset_port(const struct pci_bus *bus, uint64_t offset, unsigned size)
+{
+	return bus->windows.reset_ops && size == 1 && offset == PORT_RESET - PORT_ADDRESS;
+}
+
 /* Only a whole dword reaches the address register (PCI 3.0, 3.2.2.3.2). */
 static uint64_t address_read(void *opaque, uint64_t offset, unsigned size)
 {
 	struct pci_bus *bus = opaque;
 	uint64_t value = UINT64_MAX;
 
+	if (is_reset_port(bus, offset, size))
+		return bus->windows.reset_ops->read(bus->windows.reset_opaque, 0, size);
 	pthread_mutex_lock(&bus->lock);
 	if (size == 4)
 		value = bus->address;
@@ -100,6 +108,10 @@ static void address_write(void *opaque, uint64_t offset, uint64_t value, unsigne
 {
 	struct pci_bus *bus = opaque;
 
+	if (is_reset_port(bus, offset, size)) {
+		bus->windows.reset_ops->write(bus->windows.reset_opaque, 0, value, size);
+		return;
+	}
 	pthread_mutex_lock(&bus->lock);
 	if (size == 4)
 		bus->address = (uint32_t)value & ~3u;

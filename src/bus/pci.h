@@ -133,8 +133,11 @@ struct pci_windows {
 	uint64_t mem32_base, mem32_size;
 	uint64_t mem64_base, mem64_size;
 	uint16_t io_base, io_size;
-	unsigned
-		intx_gsi[4]; /* INTA# … INTD#, swizzled by slot: (slot + pin) % 4, INTA# is pin 0 */
+	unsigned intx_gsi[4]; /* INTA# … INTD#: that of (slot + pin) % 4, INTA# being pin 0 */
+	/* The reset control register, port 0xcf9: a byte that PCs have inside the address register.
+	 * NULL: none. */
+	const struct bus_range_ops *reset_ops;
+	void *reset_opaque;
 };
 
 struct pci_bus *pci_bus_create(struct bus_host *host, struct bus *mmio, struct bus *pio,
