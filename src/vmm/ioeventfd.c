@@ -1,0 +1,51 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "vmm/vm.h"
+
+#include <errno.h>
+#include <sys/ioctl.h>
+
+int vm_ioeventfd(struct bus_host *host, bool add, enum bus_space space, uint64_t addr, unsigned len,
+		 int eventfd)
+{
+	struct vm *vm = vm_of(host);
+	struct kvm_ioeventfd io = {
+		.addr = addr,
+		.len = len,
+		.fd = eventfd,
+		.flags = (add ? 0 : KVM_IOEVENTFD_FLAG_DEASSIGN) |
+			 (space == BUS_PIO ? KVM_IOEVENTFD_FLAG_PIO : 0),
+	};
+
+	if (vm->opts.no_ioeventfd)
+		return -ENOTSUP;
+	if (!ioctl(vm->fd, KVM_IOEVENTFD, &io))
+		return 0;
+	/* EINVAL: a length this KVM does not know; ENOSPC: its bus has no room for more. */
+	if (add && (errno == EINVAL || errno == ENOSPC || errno == ENOTTY || errno == ENOSYS))
+		return -ENOTSUP;
+	return -errno;
+}
+
+static int host_map_memory(struct bus_host *host, uint64_t gpa, uint64_t size, void *hva,
+			   bool readonly)
+{
+	return vm_slot_set(vm_of(host), gpa, size, hva, readonly, false);
+}
+
+static int host_unmap_memory(struct bus_host *host, uint64_t gpa)
+{
+	return vm_slot_clear(vm_of(host), gpa);
+}
+
+const struct bus_host_ops vm_host_ops = {
+	.msi_send = vm_msi_send,
+	.irqfd_attach = vm_irqfd_attach,
+	.irqfd_update = vm_irqfd_update,
+	.irqfd_detach = vm_irqfd_detach,
+	.irq_line = vm_irq_line,
+	.ioeventfd = vm_ioeventfd,
+	.coalesce = vm_coalesce,
+	.coalesce_drain = vm_host_drain,
+	.map_memory = host_map_memory,
+	.unmap_memory = host_unmap_memory,
+};

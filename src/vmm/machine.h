@@ -1,0 +1,58 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#ifndef VMM_MACHINE_H
+#define VMM_MACHINE_H
+
+#include "base/loop.h"
+#include "vmm/console.h"
+
+/*
+ * The machine: a virtual machine, its memory, its devices and the kernel in it. All functions are
+ * for the main loop's thread.
+ */
+struct machine;
+
+/** How a machine ended, or why it did not start. The values are the program's exit codes. */
+enum machine_result {
+	MACHINE_OFF = 0,     /* the guest powered off, or wanted a reset under no_reboot */
+	MACHINE_FAILED = 1,  /* anything else */
+	MACHINE_USAGE = 2,   /* what was asked for makes no sense */
+	MACHINE_HOST = 3,    /* this host cannot do it */
+	MACHINE_CRASHED = 4, /* the guest crashed */
+};
+
+#define MACHINE_MEMORY_MIN (2 * MIB)
+
+struct machine_config {
+	const char *kernel;
+	const char *initrd; /* NULL: none */
+	const char *cmdline;
+	unsigned cpus;
+	uint64_t memory; /* bytes; a multiple of 2 MiB */
+	bool hugepages, prealloc;
+	enum console_kind serial;
+	const char *serial_path;
+	bool no_reboot;
+	const char *const *nets; /* --net values */
+	unsigned nnets;
+	bool no_irqfd, no_ioeventfd, no_coalesce; /* test aids */
+};
+
+/** Makes the machine and loads its kernel; nothing runs yet. config must outlive it. */
+enum machine_result machine_create(const struct machine_config *config, struct loop *loop,
+				   struct machine **out, struct error *err);
+
+/** Runs it, and the loop, until it ends. */
+enum machine_result machine_run(struct machine *machine, struct error *err);
+
+void machine_destroy(struct machine *machine);
+
+/** Presses the power button. Returns whether the guest listens. */
+bool machine_power_button(struct machine *machine);
+
+/** Makes machine_run() return result. */
+void machine_end(struct machine *machine, enum machine_result result);
+
+/** The process was stopped and goes on. */
+void machine_continued(struct machine *machine);
+
+#endif

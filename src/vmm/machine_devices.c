@@ -1,0 +1,115 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* What sits on the machine's buses. */
+#include "vmm/hw.h"
+#include "vmm/machine_internal.h"
+#include "device/nic.h"
+#include "base/log.h"
+
+#include <errno.h>
+
+static int add_platform(struct machine *m, const struct platform_events *events, struct error *err)
+{
+	const struct ports_config ports = {.keyboard = HW_KBD_PORT, .pvpanic = HW_PVPANIC_PORT};
+	struct bus_host *host = &m->vm->host;
+	struct bus *pio = m->vm->pio;
+	struct serial_line line;
+	int ret;
+
+	console_line(m->console, &line);
+	ret = serial_create(host, pio, HW_COM1_PORT, HW_COM1_GSI, &line, &m->serial, err);
+	if (!ret)
+		ret = rtc_create(host, pio, HW_RTC_PORT, HW_RTC_GSI, &m->rtc, err);
+	if (!ret)
+		ret = pm_create(host, pio, HW_PM_PORT, HW_SCI_GSI, events, &m->pm, err);
+	if (!ret)
+		ret = ports_create(pio, &ports, events, &m->ports, err);
+	return ret;
+}
+
+static int add_pci(struct machine *m, struct error *err)
+{
+	const struct pci_windows windows = {
+		.ecam_base = HW_ECAM_BASE,
+		.mem32_base = HW_MEM32_BASE,
+		.mem32_size = HW_MEM32_SIZE,
+		.mem64_base = m->mem64_base,
+		.mem64_size = m->mem64_size,
+		.io_base = HW_PCI_IO_BASE,
+		.io_size = HW_PCI_IO_SIZE,
+		.intx_gsi = {HW_INTA_GSI, HW_INTB_GSI, HW_INTC_GSI, HW_INTD_GSI},
+		.reset_ops = &ports_reset_ops,
+		.reset_opaque = m->ports,
+	};
+
+	m->pci = pci_bus_create(&m->vm->host, m->vm->mmio, m->vm->pio, &windows, err);
+	return m->pci ? 0 : -ENOMEM;
+}
+
+static enum machine_result add_nic(struct machine *m, unsigned index, struct error *err)
+{
+	struct nic *nic;
+	int ret =
+		nic_create(m->config->nets[index], index, &m->vm->host, m->mem, m->loop, &nic, err);
+
+	if (ret)
+		/* A wrong option is the user's to correct, all else the host's. */
+		return ret == -EINVAL ? MACHINE_USAGE : MACHINE_HOST;
+	ret = pci_bus_add(m->pci, &nic->pci, PCI_SLOT_ANY, 0, err);
+	if (!ret)
+		return MACHINE_OFF;
+	nic->pci.ops->destroy(&nic->pci);
+	return MACHINE_FAILED;
+}
+
+/*
+ * Port writes that may wait for the next exit: characters to send (a driver that waits for them to
+ * be gone reads a register, which is an exit), and the index registers of PCI and the clock, which
+ * do nothing until the data register is accessed.
+ */
+static void batch_writes(struct machine *m)
+{
+	static const struct {
+		uint16_t port, size;
+	} zones[] = {{HW_COM1_PORT, 1}, {HW_RTC_PORT, 1}, {0xcf8, 4}};
+
+	for (unsigned i = 0; i < ARRAY_SIZE(zones); i++) {
+		int ret = vm_coalesce(&m->vm->host, true, BUS_PIO, zones[i].port, zones[i].size);
+
+		if (ret)
+			log_debug("port %#x: writes are not batched: %s", zones[i].port,
+				  error_name(ret));
+	}
+}
+
+enum machine_result machine_add_devices(struct machine *m, const struct platform_events *events,
+					struct error *err)
+{
+	enum machine_result result = MACHINE_OFF;
+
+	if (add_platform(m, events, err) || add_pci(m, err))
+		return MACHINE_FAILED;
+	batch_writes(m);
+	for (unsigned i = 0; i < m->config->nnets && result == MACHINE_OFF; i++)
+		result = add_nic(m, i, err);
+	return result;
+}
+
+void machine_reset_devices(struct machine *m)
+{
+	pci_bus_reset(m->pci);
+	serial_reset(m->serial);
+	rtc_reset(m->rtc);
+	pm_reset(m->pm);
+}
+
+void machine_remove_devices(struct machine *m)
+{
+	if (m->pci)
+		pci_bus_destroy(m->pci);
+	ports_destroy(m->ports);
+	pm_destroy(m->pm);
+	rtc_destroy(m->rtc);
+	if (m->console)
+		console_attach(m->console, NULL);
+	serial_destroy(m->serial);
+}

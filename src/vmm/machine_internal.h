@@ -1,0 +1,54 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#ifndef VMM_MACHINE_INTERNAL_H
+#define VMM_MACHINE_INTERNAL_H
+
+/* What machine.c, machine_boot.c and machine_devices.c share. */
+#include "bus/pci.h"
+#include "device/pm.h"
+#include "device/ports.h"
+#include "device/rtc.h"
+#include "device/serial.h"
+#include "vmm/boot.h"
+#include "vmm/machine.h"
+#include "vmm/vcpu.h"
+
+#include <stdatomic.h>
+
+struct machine {
+	const struct machine_config *config;
+	struct loop *loop;
+	struct vm *vm;
+	struct guest_mem *mem;
+	struct console *console;
+	struct serial *serial;
+	struct rtc *rtc;
+	struct pm *pm;
+	struct ports *ports;
+	struct pci_bus *pci;
+
+	int kernel_fd, initrd_fd;
+	uint64_t low_ram, high_ram; /* bytes below and above 4 GiB */
+	uint64_t mem64_base, mem64_size;
+	struct boot_entry entry;
+
+	uint64_t created, started; /* clock_ns() */
+	enum machine_result result;
+	struct error error;
+	/* What vCPUs asked for: written by them, acted upon in the main loop. */
+	atomic_int request;
+	const char *_Atomic request_how;
+};
+
+/** Decides where memory and windows are. */
+int machine_layout(struct machine *m, struct error *err);
+/** Opens the kernel's and the initrd's files. */
+int machine_open_files(struct machine *m, struct error *err);
+/** Loads kernel, initrd and tables into memory and puts the boot vCPU at the entry. */
+int machine_load(struct machine *m, struct error *err);
+
+enum machine_result machine_add_devices(struct machine *m, const struct platform_events *events,
+					struct error *err);
+void machine_reset_devices(struct machine *m);
+void machine_remove_devices(struct machine *m);
+
+#endif
