@@ -1,0 +1,261 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* The options of viaduct: one line in a table and one small function each. */
+#include "cmdline.h"
+
+#include "base/options.h"
+#include "vmm/vcpu.h"
+
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+
+static int set_kernel(struct cmdline *c, const char *value, struct error *err)
+{
+	c->config.kernel = value;
+	return 0;
+}
+
+static int set_initrd(struct cmdline *c, const char *value, struct error *err)
+{
+	c->config.initrd = value;
+	return 0;
+}
+
+static int set_cmdline(struct cmdline *c, const char *value, struct error *err)
+{
+	c->config.cmdline = value;
+	return 0;
+}
+
+static int set_cpus(struct cmdline *c, const char *value, struct error *err)
+{
+	uint64_t n;
+	int ret = option_u64("--cpus", value, 1, VCPUS_MAX, &n, err);
+
+	if (!ret)
+		c->config.cpus = (unsigned)n;
+	return ret;
+}
+
+/* KEY=on|off lists of a few flags. */
+struct flag {
+	const char *name;
+	bool *value;
+};
+
+static int set_flags(const char *what, const char *text, const struct option_key *keys,
+		     const struct flag *flags, unsigned nflags, struct error *err)
+{
+	const struct option_key *const tables[] = {keys, NULL};
+	struct options opts;
+	int ret = options_parse(&opts, text, err);
+
+	if (!ret)
+		ret = options_check(&opts, tables, what, err);
+	for (unsigned i = 0; i < nflags && !ret; i++) {
+		const char *value = options_get(&opts, flags[i].name);
+
+		if (value)
+			ret = option_bool(flags[i].name, value, flags[i].value, err);
+	}
+	options_free(&opts);
+	return ret ? error_prefix(err, ret, "%s", what) : 0;
+}
+
+static int set_memory(struct cmdline *c, const char *value, struct error *err)
+{
+	static const struct option_key keys[] = {
+		{"hugepages", "on|off", "", false}, {"prealloc", "on|off", "", false}, {0}};
+	const struct flag flags[] = {{"hugepages", &c->config.hugepages},
+				     {"prealloc", &c->config.prealloc}};
+	const char *comma = strchrnul(value, ',');
+	char size[32];
+	uint64_t grain;
+	int ret;
+
+	if ((size_t)(comma - value) >= sizeof(size))
+		return error_set(err, -EINVAL, "--memory: '%s' is not a size", value);
+	memcpy(size, value, (size_t)(comma - value));
+	size[comma - value] = '\0';
+	ret = option_size("--memory", size, true, &c->config.memory, err);
+	if (!ret)
+		ret = set_flags("--memory", *comma ? comma + 1 : "", keys, flags, ARRAY_SIZE(flags),
+				err);
+	if (ret)
+		return ret;
+	if (c->config.memory < MACHINE_MEMORY_MIN)
+		return error_set(err, -EINVAL,
+				 "--memory: %s is less than the least possible, %lluM", size,
+				 MACHINE_MEMORY_MIN / MIB);
+	grain = c->config.hugepages ? 2 * MIB : MIB;
+	if (c->config.memory % grain)
+		return error_set(err, -EINVAL, "--memory: %s is not a multiple of %lluM%s", size,
+				 (unsigned long long)(grain / MIB),
+				 c->config.hugepages ? ", a huge page" : "");
+	return 0;
+}
+
+static int set_net(struct cmdline *c, const char *value, struct error *err)
+{
+	if (c->config.nnets == CMDLINE_NETS_MAX)
+		return error_set(err, -EINVAL, "--net: there is room for %u NICs",
+				 CMDLINE_NETS_MAX);
+	c->nets[c->config.nnets++] = value;
+	return 0;
+}
+
+static int set_serial(struct cmdline *c, const char *value, struct error *err)
+{
+	if (!strcmp(value, "stdio")) {
+		c->config.serial = CONSOLE_STDIO;
+	} else if (!strcmp(value, "null")) {
+		c->config.serial = CONSOLE_NULL;
+	} else if (!strncmp(value, "file=", 5) && value[5]) {
+		c->config.serial = CONSOLE_FILE;
+		c->config.serial_path = value + 5;
+	} else {
+		return error_set(err, -EINVAL,
+				 "--serial: '%s' is unknown: use stdio, null or file=PATH", value);
+	}
+	return 0;
+}
+
+static int set_no_reboot(struct cmdline *c, const char *value, struct error *err)
+{
+	c->config.no_reboot = true;
+	return 0;
+}
+
+/* Test aids: what this KVM has, but the machine is to do without. */
+static int set_machine(struct cmdline *c, const char *value, struct error *err)
+{
+	static const struct option_key keys[] = {{"irqfd", "on|off", "", false},
+						 {"ioeventfd", "on|off", "", false},
+						 {"batch", "on|off", "", false},
+						 {0}};
+	bool irqfd = true, ioeventfd = true, batch = true;
+	const struct flag flags[] = {
+		{"irqfd", &irqfd}, {"ioeventfd", &ioeventfd}, {"batch", &batch}};
+	int ret = set_flags("--machine", value, keys, flags, ARRAY_SIZE(flags), err);
+
+	c->config.no_irqfd = !irqfd;
+	c->config.no_ioeventfd = !ioeventfd;
+	c->config.no_coalesce = !batch;
+	return ret;
+}
+
+static int set_log_level(struct cmdline *c, const char *value, struct error *err)
+{
+	return log_level_parse(value, &c->log_level, err);
+}
+
+static int set_help(struct cmdline *c, const char *value, struct error *err)
+{
+	c->what = CMDLINE_HELP;
+	return 0;
+}
+
+static int set_version(struct cmdline *c, const char *value, struct error *err)
+{
+	c->what = CMDLINE_VERSION;
+	return 0;
+}
+
+const struct cmdline_option cmdline_options[] = {
+	{"kernel", "FILE", "a Linux bzImage, or an uncompressed ELF kernel with a PVH entry",
+	 set_kernel},
+	{"initrd", "FILE", "its initramfs", set_initrd},
+	{"cmdline", "TEXT", "its command line (console=ttyS0)", set_cmdline},
+	{"cpus", "N", "vCPUs, 1 to 64 (1)", set_cpus},
+	{"memory", "SIZE[,hugepages=on][,prealloc=on]",
+	 "guest memory, in MiB or with K, M, G, T (512M); hugepages: of 2 MiB each; prealloc: take "
+	 "all of it from the host at start",
+	 set_memory},
+	{"net", "KEY=VALUE,...",
+	 "a NIC, see below; --net alone is virtio-net on user networking; repeatable", set_net,
+	 .alone = true},
+	{"serial", "stdio|null|file=PATH", "where the guest's serial port goes (stdio)",
+	 set_serial},
+	{"no-reboot", NULL, "end where the guest would reboot", set_no_reboot},
+	{"machine", "KEY=on|off,...",
+	 "for tests: irqfd=off, ioeventfd=off, batch=off do without what KVM offers", set_machine},
+	{"log-level", "LEVEL", "error, warn, info or debug (warn)", set_log_level},
+	{"help", NULL, "this text", set_help},
+	{"version", NULL, "the version", set_version},
+	{0},
+};
+
+#define OPTIONS (ARRAY_SIZE(cmdline_options) - 1)
+
+static int unknown_option(const char *text, struct error *err)
+{
+	const char *names[OPTIONS + 1] = {0};
+	const char *near;
+	char name[64];
+
+	snprintf(name, sizeof(name), "%.*s", (int)strcspn(text + 2, "="), text + 2);
+	for (unsigned i = 0; i < OPTIONS; i++)
+		names[i] = cmdline_options[i].name;
+	near = option_nearest(name, names);
+	if (near)
+		return error_set(err, -EINVAL, "option --%s is unknown: did you mean --%s?", name,
+				 near);
+	return error_set(err, -EINVAL, "option --%s is unknown: see --help", name);
+}
+
+static const struct cmdline_option *find_option(const char *text, size_t len)
+{
+	for (const struct cmdline_option *o = cmdline_options; o->name; o++) {
+		if (strlen(o->name) == len && !memcmp(o->name, text, len))
+			return o;
+	}
+	return NULL;
+}
+
+/*
+ * --NAME VALUE or --NAME=VALUE, names in full: an abbreviation that works today would be ambiguous
+ * with the next option, which is why this is not getopt_long(). --net may stand alone.
+ */
+static int parse_options(struct cmdline *c, int argc, char **argv, struct error *err)
+{
+	int ret = 0;
+
+	for (int i = 1; i < argc && !ret; i++) {
+		const char *name = argv[i] + 2, *value = NULL;
+		const struct cmdline_option *option;
+		size_t len;
+
+		if (strncmp(argv[i], "--", 2) != 0)
+			return error_set(err, -EINVAL, "'%s' is no option: see --help", argv[i]);
+		len = strcspn(name, "=");
+		option = find_option(name, len);
+		if (!option)
+			return unknown_option(argv[i], err);
+		if (name[len] == '=')
+			value = name + len + 1;
+		if (value && !option->value)
+			return error_set(err, -EINVAL, "option --%s takes no value", option->name);
+		if (!value && option->value && i + 1 < argc && strncmp(argv[i + 1], "--", 2) != 0)
+			value = argv[++i];
+		if (!value && option->value && !option->alone)
+			return error_set(err, -EINVAL, "option --%s needs a value: %s",
+					 option->name, option->value);
+		ret = option->set(c, value ? value : "", err);
+	}
+	return ret;
+}
+
+int cmdline_parse(struct cmdline *c, int argc, char **argv, struct error *err)
+{
+	int ret;
+
+	*c = (struct cmdline){
+		.config = {.cmdline = "console=ttyS0", .cpus = 1, .memory = 512 * MIB},
+		.log_level = LOG_LEVEL_WARN,
+	};
+	c->config.nets = c->nets;
+	ret = parse_options(c, argc, argv, err);
+	if (!ret && c->what == CMDLINE_RUN && !c->config.kernel)
+		ret = error_set(err, -EINVAL, "--kernel is missing: see --help");
+	return ret;
+}

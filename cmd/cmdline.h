@@ -1,0 +1,33 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#ifndef CMD_CMDLINE_H
+#define CMD_CMDLINE_H
+
+#include "base/log.h"
+#include "vmm/machine.h"
+
+#define CMDLINE_NETS_MAX 31 /* slots of the PCI bus, less the host bridge */
+
+/** What the command line says. */
+struct cmdline {
+	enum { CMDLINE_RUN, CMDLINE_HELP, CMDLINE_VERSION } what;
+	struct machine_config config;
+	const char *nets[CMDLINE_NETS_MAX];
+	enum log_level log_level;
+};
+
+/** Parses argv; strings stay in it. 0 or -EINVAL with err set. */
+int cmdline_parse(struct cmdline *cmdline, int argc, char **argv, struct error *err);
+
+/** The whole usage text, from the tables of options, NIC models, back-ends and planes. */
+void cmdline_help(void);
+
+struct cmdline_option {
+	const char *name;
+	const char *value; /* NULL: takes none */
+	const char *help;
+	int (*set)(struct cmdline *cmdline, const char *value, struct error *err);
+	bool alone; /* the value may be left out */
+};
+extern const struct cmdline_option cmdline_options[]; /* ends with name NULL */
+
+#endif
