@@ -256,7 +256,7 @@ static int tap_open(const struct options *opts, const struct hostnet_params *par
 	else
 		rc = tap_open_named(&fds, ifname, queues, err);
 	if (rc < 0)
-		return error_prefix(err, rc, "backend=tap");
+		return rc;
 	tap = tap_alloc(&fds);
 	if (!tap) {
 		for (unsigned i = 0; !given && i < fds.count; i++)

@@ -38,7 +38,7 @@
  * before, and what it sends on its own, can find the ring full and be dropped.
  */
 #define USER_MTU       1500
-#define USER_SLIRP_MTU 65521 /* libslirp's own limit; larger than the guest's: user_frames.c */
+#define USER_MTU_MAX   65521 /* libslirp's own limit */
 #define USER_RING      (2 * MIB)
 #define USER_RING_HIGH (USER_RING / 2) /* stop reading sockets */
 #define USER_RING_LOW  (USER_RING / 8) /* go on */
@@ -507,8 +507,8 @@ static Slirp *user_slirp_new(struct user *u, const struct user_config *config)
 		.in6_enabled = config->ipv6,
 		.vprefix_len = 64,
 		.vhostname = config->hostname,
-		.if_mtu = USER_SLIRP_MTU,
-		.if_mru = USER_SLIRP_MTU,
+		.if_mtu = MAX(USER_SEGMENT_MTU, u->hn.mtu),
+		.if_mru = MAX(USER_SEGMENT_MTU, u->hn.mtu),
 	};
 
 	inet_pton(AF_INET6, "fec0::", &c.vprefix_addr6);
@@ -577,9 +577,9 @@ static int user_open(const struct options *opts, const struct hostnet_params *pa
 	rc = user_config_parse(&config, opts, params, err);
 	if (rc < 0)
 		return rc;
-	if (params->mtu && (params->mtu < 576 || params->mtu > USER_SLIRP_MTU))
+	if (params->mtu && (params->mtu < 576 || params->mtu > USER_MTU_MAX))
 		return error_set(err, -EINVAL, "%s: mtu=%u: user networking takes 576 to %d",
-				 params->id, params->mtu, USER_SLIRP_MTU);
+				 params->id, params->mtu, USER_MTU_MAX);
 	u = user_alloc(params, err);
 	if (!u)
 		return err ? err->code : -ENOMEM;

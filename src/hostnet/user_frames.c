@@ -13,13 +13,14 @@
  * Guest to host, a TSO frame is not cut: with its lengths and checksums completed it is a legal
  * (if large) IP datagram, and libslirp writes all of its payload to the socket at once.
  *
- * Host to guest, libslirp sends no more than the guest's SYN announced as its maximum segment
- * size. When the guest takes TSO frames, the announcement is raised on the way in; what libslirp
- * then sends is larger than the MTU and goes on as one TSO frame whose gso_size is what the guest
- * really announced. No connection is remembered for that: the smallest announcement of all is
- * right for each of them. A guest that stops taking TSO frames gets them cut in software.
+ * Host to guest, libslirp is told of an MTU larger than the guest's. Some of its versions send no
+ * more than the guest's SYN announced as its maximum segment size, so when the guest takes TSO
+ * frames the announcement is raised on the way in. What libslirp then sends is larger than the MTU
+ * and goes on as one TSO frame whose gso_size is what the guest really announced. No connection is
+ * remembered for that: the smallest announcement of all is right for each of them. For a guest that
+ * takes no TSO frames they are cut in software.
  */
-#define USER_MSS_RAISED 65480
+#define USER_MSS_RAISED (USER_SEGMENT_MTU - 40)
 #define USER_MSS_LEAST	500 /* smaller announcements are left as they are, and not remembered */
 
 #define TCP_SYN		0x02
@@ -57,21 +58,23 @@ static uint8_t *find_mss(uint8_t *tcp, unsigned hlen)
 	return NULL;
 }
 
-/* Raises the announcement in a SYN; the checksum follows. */
-static void raise_mss(struct user_shape *shape, uint8_t *frame, const struct net_headers *h)
+/* Notes the announcement in a SYN, and raises it; the checksum follows. */
+static void take_mss(struct user_shape *shape, uint8_t *frame, const struct net_headers *h)
 {
 	bool v4 = h->ip_version == 4;
 	uint16_t *least = v4 ? &shape->mss4 : &shape->mss6;
 	uint8_t *tcp = frame + h->l4, *mss;
 	uint16_t old, new, check;
 
-	if (h->proto != IP_PROTO_TCP || !h->payload || !(tcp[TCP_FLAGS] & TCP_SYN) ||
-	    !(shape->offloads & (v4 ? NET_OFFLOAD_TSO4 : NET_OFFLOAD_TSO6)))
+	if (h->proto != IP_PROTO_TCP || !h->payload || !(tcp[TCP_FLAGS] & TCP_SYN))
 		return;
 	mss = find_mss(tcp, (unsigned)h->payload - h->l4);
-	if (!mss || load_be16(mss) < USER_MSS_LEAST || load_be16(mss) >= USER_MSS_RAISED)
+	if (!mss || load_be16(mss) < USER_MSS_LEAST)
 		return;
 	*least = MIN(*least, load_be16(mss));
+	if (!(shape->offloads & (v4 ? NET_OFFLOAD_TSO4 : NET_OFFLOAD_TSO6)) ||
+	    load_be16(mss) >= USER_MSS_RAISED)
+		return;
 	memcpy(&old, mss, 2);
 	store_be16(mss, USER_MSS_RAISED);
 	memcpy(&new, mss, 2);
@@ -150,7 +153,7 @@ ssize_t user_from_guest(struct user_shape *shape, const struct net_frame *frame,
 		rc = net_csum_complete(buf, len, &off);
 	if (rc < 0)
 		return rc;
-	raise_mss(shape, buf, &h);
+	take_mss(shape, buf, &h);
 	if (len < ETHER_MIN_LEN) {
 		memset(buf + len, 0, ETHER_MIN_LEN - len);
 		len = ETHER_MIN_LEN;

@@ -14,6 +14,13 @@ struct user_shape {
 	uint16_t mss4, mss6; /* the smallest the guest's connections asked for */
 };
 
+/*
+ * The MTU libslirp is told, whatever the guest's: it makes TCP segments of 11 times the usual
+ * size. Not larger: libslirp tells the guest of room in its buffer only when that is two segments,
+ * and its window ends at 64 KiB.
+ */
+#define USER_SEGMENT_MTU (11 * 1460 + 40)
+
 /* What libslirp takes in one piece: an IP datagram of any size behind an Ethernet header. */
 #define USER_FRAME_MAX (14 + 65535)
 

@@ -14,6 +14,8 @@ struct fragmenting {
 	unsigned hdr_len;
 	unsigned cut;	/* the datagram's first byte that is not repeated */
 	unsigned field; /* where offset and "more" stand in hdr */
+	uint32_t base;	/* IPv4: the datagram is itself a fragment, from this offset on */
+	bool more;	/* … and not the last */
 	struct net_headers h;
 };
 
@@ -22,6 +24,8 @@ static int prepare4(struct fragmenting *f, const uint8_t *data)
 	f->cut = f->hdr_len = f->h.l3_payload;
 	f->field = f->h.l3 + IPV4_FRAG;
 	memcpy(f->hdr, data, f->hdr_len);
+	f->base = (load_be16(f->hdr + f->field) & IPV4_FRAG_OFF) * 8u;
+	f->more = load_be16(f->hdr + f->field) & IPV4_FRAG_MF;
 	return 0;
 }
 
@@ -31,8 +35,10 @@ static int prepare6(struct fragmenting *f, const uint8_t *data)
 	static _Atomic uint32_t next_id;
 	uint8_t *frag;
 
-	if (!f->h.l4 || f->h.l4 > NET_HEADERS_MAX)
+	if (!f->h.l4 || f->h.l4 > NET_HEADERS_MAX || f->h.fragment)
 		return -EINVAL;
+	f->base = 0;
+	f->more = false;
 	f->cut = f->h.l4;
 	memcpy(f->hdr, data, f->cut);
 	frag = f->hdr + f->cut;
@@ -51,6 +57,8 @@ static void set_lengths(struct fragmenting *f, uint32_t offset, uint32_t n, bool
 	uint32_t len = f->hdr_len - f->h.l3 + n;
 	uint16_t check;
 
+	last = last && !f->more;
+	offset += f->base;
 	if (f->h.ip_version == 6) {
 		store_be16(f->hdr + f->field, (uint16_t)(offset | !last));
 		store_be16(ip + IPV6_LEN, (uint16_t)(len - IPV6_HLEN));
@@ -70,7 +78,7 @@ int net_fragment(const uint8_t *data, uint32_t len, unsigned mtu, net_gso_emit_f
 	uint32_t size, done = 0, total;
 	int rc, count = 0;
 
-	if (net_headers_parse(data, len, &f.h) < 0 || !f.h.ip_version || f.h.fragment ||
+	if (net_headers_parse(data, len, &f.h) < 0 || !f.h.ip_version ||
 	    (size_t)f.h.l3 + f.h.l3_len > len)
 		return -EINVAL;
 	if (f.h.l3_len <= mtu) {
