@@ -111,6 +111,48 @@ static int ioeventfd(struct bus_host *host, bool add, enum bus_space space, uint
 	return ret;
 }
 
+static int coalesce(struct bus_host *host, bool add, enum bus_space space, uint64_t addr,
+		    unsigned len)
+{
+	struct fake_zone wanted = {true, space, addr, len};
+	struct fake_host *h = fake_of(host);
+	int ret = add ? -ENOSPC : -ENOENT;
+
+	if (h->no_coalesce)
+		return -ENOTSUP;
+	pthread_mutex_lock(&h->lock);
+	for (unsigned i = 0; i < ARRAY_SIZE(h->zones) && ret; i++) {
+		struct fake_zone *z = &h->zones[i];
+
+		if (add ? z->used
+			: !z->used || z->space != space || z->addr != addr || z->len != len)
+			continue;
+		*z = wanted;
+		z->used = add;
+		ret = 0;
+	}
+	pthread_mutex_unlock(&h->lock);
+	return ret;
+}
+
+static void coalesce_drain(struct bus_host *host)
+{
+	struct fake_host *h = fake_of(host);
+	struct fake_posted posted[ARRAY_SIZE(h->posted)];
+	uint8_t bytes[8];
+	unsigned n;
+
+	pthread_mutex_lock(&h->lock);
+	n = h->nposted;
+	memcpy(posted, h->posted, n * sizeof(*posted));
+	h->nposted = 0;
+	pthread_mutex_unlock(&h->lock);
+	for (unsigned i = 0; i < n; i++) {
+		store_le64(bytes, posted[i].value);
+		bus_write(h->mmio, posted[i].addr, bytes, posted[i].size);
+	}
+}
+
 static const struct bus_host_ops ops = {
 	.msi_send = msi_send,
 	.irqfd_attach = irqfd_attach,
@@ -118,6 +160,8 @@ static const struct bus_host_ops ops = {
 	.irqfd_detach = irqfd_detach,
 	.irq_line = irq_line,
 	.ioeventfd = ioeventfd,
+	.coalesce = coalesce,
+	.coalesce_drain = coalesce_drain,
 };
 
 static void must(bool ok, const struct error *err)
@@ -184,11 +228,40 @@ static int taken_by_ioeventfd(struct fake_host *h, uint64_t addr, unsigned size)
 	return fd;
 }
 
+bool fake_is_posted(struct fake_host *h, uint64_t addr, unsigned size)
+{
+	bool found = false;
+
+	for (unsigned i = 0; i < ARRAY_SIZE(h->zones); i++) {
+		const struct fake_zone *z = &h->zones[i];
+
+		found |= z->used && z->space == BUS_MMIO && addr >= z->addr &&
+			 addr + size <= z->addr + z->len;
+	}
+	return found;
+}
+
+/* As KVM does: into the ring while there is room. */
+static bool post(struct fake_host *h, uint64_t addr, uint64_t value, unsigned size)
+{
+	bool done;
+
+	pthread_mutex_lock(&h->lock);
+	done = fake_is_posted(h, addr, size) && h->nposted < ARRAY_SIZE(h->posted);
+	if (done)
+		h->posted[h->nposted++] = (struct fake_posted){addr, value, size};
+	pthread_mutex_unlock(&h->lock);
+	return done;
+}
+
 void fake_write(struct fake_host *h, uint64_t addr, uint64_t value, unsigned size)
 {
 	int fd = taken_by_ioeventfd(h, addr, size);
 	uint8_t bytes[8];
 
+	if (post(h, addr, value, size))
+		return;
+	coalesce_drain(&h->host);
 	store_le64(bytes, value);
 	if (fd >= 0)
 		(void)eventfd_write(fd, 1);
@@ -200,6 +273,7 @@ uint64_t fake_read(struct fake_host *h, uint64_t addr, unsigned size)
 {
 	uint8_t bytes[8] = {0};
 
+	coalesce_drain(&h->host);
 	bus_read(h->mmio, addr, bytes, size);
 	return load_le64(bytes);
 }

@@ -29,6 +29,18 @@ struct fake_ioeventfd {
 	int fd;
 };
 
+struct fake_zone {
+	bool used;
+	enum bus_space space;
+	uint64_t addr;
+	unsigned len;
+};
+
+struct fake_posted {
+	uint64_t addr, value;
+	unsigned size;
+};
+
 struct fake_host {
 	struct bus_host host; /* first */
 	struct bus *mmio, *pio;
@@ -36,11 +48,14 @@ struct fake_host {
 	struct guest_mem *mem;
 	pthread_mutex_t lock;
 
-	bool no_irqfd, no_ioeventfd;
+	bool no_irqfd, no_ioeventfd, no_coalesce;
 	struct msi_msg sent[256];
 	unsigned nsent; /* may be more than fit */
 	struct fake_irqfd irqfds[128];
 	struct fake_ioeventfd ioeventfds[128];
+	struct fake_zone zones[16];
+	struct fake_posted posted[128]; /* MMIO writes that wait in the ring */
+	unsigned nposted;
 	bool lines[32];
 	unsigned line_changes;
 };
@@ -48,7 +63,7 @@ struct fake_host {
 void fake_host_init(struct fake_host *h);
 void fake_host_fini(struct fake_host *h);
 
-/** An MMIO access as a vCPU makes it; a write may be taken by an ioeventfd. */
+/** An MMIO access as a vCPU makes it; a write may be taken by an ioeventfd, or be posted. */
 void fake_write(struct fake_host *h, uint64_t addr, uint64_t value, unsigned size);
 uint64_t fake_read(struct fake_host *h, uint64_t addr, unsigned size);
 
@@ -62,6 +77,8 @@ void fake_pump(struct fake_host *h);
 
 unsigned fake_irqfds(const struct fake_host *h);
 unsigned fake_ioeventfds(const struct fake_host *h);
+/** Whether writes there are posted. */
+bool fake_is_posted(struct fake_host *h, uint64_t addr, unsigned size);
 
 /** Messages sent with this data so far. */
 unsigned fake_sent(const struct fake_host *h, uint32_t data);

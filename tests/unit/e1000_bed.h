@@ -1,0 +1,316 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#ifndef TESTS_E1000_BED_H
+#define TESTS_E1000_BED_H
+
+/*
+ * An 82540EM with a driver made of test code: registers through the bus, rings and buffers in the
+ * fake machine's memory, a scripted wire behind it, a clock that the test moves, no thread.
+ */
+#include "fake_host.h"
+#include "fake_hostnet.h"
+
+#include "base/thread.h"
+#include "device/e1000_model.h"
+#include "device/e1000_regs.h"
+#include "device/nic_tx.h"
+#include "net/ether.h"
+
+#include <linux/pci_regs.h>
+#include <stdio.h>
+
+#define BED_TXR	    0x010000ULL
+#define BED_RXR	    0x020000ULL
+#define BED_TXBUF   0x100000ULL
+#define BED_RXBUF   0x200000ULL
+#define BED_BUF	    0x4000ULL /* distance of buffers */
+#define BED_DESCS   64U
+#define BED_OUTSIDE 0x40000000ULL
+
+struct bed {
+	struct fake_host host;
+	struct wire *wire;
+	struct fake fake;
+	struct nic *nic;
+	uint64_t bar, io;
+	unsigned slot;
+	unsigned tx_tail, rx_head; /* the driver's */
+	struct nic_worker_wish wish;
+};
+
+static uint64_t bed_now = 1000000000;
+
+static inline uint64_t bed_clock(void)
+{
+	return bed_now;
+}
+
+static inline uint32_t rd(struct bed *b, uint32_t reg)
+{
+	return (uint32_t)fake_read(&b->host, b->bar + reg, 4);
+}
+
+static inline void wr(struct bed *b, uint32_t reg, uint32_t value)
+{
+	fake_write(&b->host, b->bar + reg, value, 4);
+}
+
+/* The worker's pass, again and again until it has nothing to do at once. */
+static inline void step(struct bed *b)
+{
+	for (unsigned i = 0; i < 100; i++) {
+		b->wish = (struct nic_worker_wish){.at = NIC_WORKER_NEVER};
+		e1000_step(b->nic, bed_now, &b->wish);
+		if (b->wish.at > bed_now)
+			return;
+	}
+	fail_msg("the worker does not come to rest");
+}
+
+/* Lets time pass, as the worker would sleep. */
+static inline void pass(struct bed *b, uint64_t ns)
+{
+	uint64_t end = bed_now + ns;
+
+	for (unsigned i = 0; b->wish.at <= end; i++) {
+		if (i > 100000)
+			fail_msg("the worker does not sleep");
+		bed_now = MAX(bed_now, b->wish.at);
+		step(b);
+	}
+	bed_now = end;
+	step(b);
+}
+
+static inline bool line(struct bed *b)
+{
+	for (unsigned i = 16; i < 20; i++)
+		if (b->host.lines[i])
+			return true;
+	return false;
+}
+
+static inline uint8_t *ram(struct bed *b, uint64_t gpa)
+{
+	uint8_t *p = mem_translate(guest_mem_table(b->host.mem), gpa, 1, MEM_WRITE);
+
+	assert_non_null(p);
+	return p;
+}
+
+static inline struct e1000_desc *txd(struct bed *b, unsigned i)
+{
+	return (void *)ram(b, BED_TXR + (i % BED_DESCS) * 16);
+}
+
+static inline struct e1000_desc *rxd(struct bed *b, unsigned i)
+{
+	return (void *)ram(b, BED_RXR + (i % BED_DESCS) * 16);
+}
+
+static inline uint8_t *txbuf(struct bed *b, unsigned i)
+{
+	return ram(b, BED_TXBUF + (i % BED_DESCS) * BED_BUF);
+}
+
+static inline uint8_t *rxbuf(struct bed *b, unsigned i)
+{
+	return ram(b, BED_RXBUF + (i % BED_DESCS) * BED_BUF);
+}
+
+/* Puts a descriptor at the driver's tail, which the device is told of by ring(). */
+static inline void put_tx(struct bed *b, uint64_t addr, uint32_t lower, uint32_t upper)
+{
+	*txd(b, b->tx_tail) = (struct e1000_desc){addr, lower, upper};
+	b->tx_tail = (b->tx_tail + 1) % BED_DESCS;
+}
+
+/* The same with data, copied into the descriptor's own buffer. */
+static inline void put_data(struct bed *b, const void *data, uint32_t len, uint32_t cmd,
+			    uint32_t upper)
+{
+	memcpy(txbuf(b, b->tx_tail), data, len);
+	put_tx(b, BED_TXBUF + b->tx_tail * BED_BUF, len | cmd, upper);
+}
+
+static inline void ring(struct bed *b)
+{
+	wr(b, REG_TDT, b->tx_tail);
+	step(b);
+}
+
+static inline void give_rx(struct bed *b, unsigned tail)
+{
+	wr(b, REG_RDT, tail % BED_DESCS);
+	step(b);
+}
+
+static inline void rx_ring_fill(struct bed *b)
+{
+	for (unsigned i = 0; i < BED_DESCS; i++)
+		*rxd(b, i) = (struct e1000_desc){BED_RXBUF + i * BED_BUF, 0, 0};
+}
+
+static inline void bed_up(struct bed *b, uint32_t rctl)
+{
+	b->tx_tail = b->rx_head = 0;
+	memset(ram(b, BED_TXR), 0, BED_DESCS * 16);
+	wr(b, REG_TDBAL, BED_TXR);
+	wr(b, REG_TDBAH, 0);
+	wr(b, REG_TDLEN, BED_DESCS * 16);
+	wr(b, REG_TDH, 0);
+	wr(b, REG_TDT, 0);
+	wr(b, REG_TCTL, TCTL_EN | TCTL_PSP);
+	rx_ring_fill(b);
+	wr(b, REG_RDBAL, BED_RXR);
+	wr(b, REG_RDBAH, 0);
+	wr(b, REG_RDLEN, BED_DESCS * 16);
+	wr(b, REG_RDH, 0);
+	wr(b, REG_RDT, BED_DESCS - 1);
+	wr(b, REG_RXCSUM, 0x300);
+	wr(b, REG_RCTL, RCTL_EN | RCTL_BAM | rctl);
+	step(b);
+}
+
+static const uint8_t bed_mac[6] = {0x52, 0x54, 0x00, 0x12, 0x34, 0x56};
+
+static inline void bed_init_post(struct bed *b, uint32_t offloads, bool post)
+{
+	struct e1000_setup setup = {
+		.id = "net0",
+		.clock = bed_clock,
+		.post = post,
+		.real_fcs = true,
+		.cpu = THREAD_ANY_CPU,
+	};
+	struct error err = {0};
+
+	memset(b, 0, sizeof(*b));
+	fake_host_init(&b->host);
+	b->wire = wire_new();
+	fake_init(&b->fake, b->wire, 1);
+	b->fake.hn.offloads_tx = offloads;
+	memcpy(setup.mac, bed_mac, 6);
+	setup.host = &b->host.host;
+	setup.mem = b->host.mem;
+	setup.hn = &b->fake.hn;
+	if (e1000_create(&setup, &b->nic, &err))
+		fail_msg("%s", err.text);
+	assert_int_equal(pci_bus_add(b->host.pci, &b->nic->pci, PCI_SLOT_ANY, 0, &err), 0);
+	b->slot = b->nic->pci.slot;
+	fake_config_write(&b->host, b->slot, PCI_COMMAND, 2,
+			  PCI_COMMAND_IO | PCI_COMMAND_MEMORY | PCI_COMMAND_MASTER);
+	b->bar = fake_config_read(&b->host, b->slot, PCI_BASE_ADDRESS_0, 4) & ~15U;
+	b->io = fake_config_read(&b->host, b->slot, PCI_BASE_ADDRESS_2, 4) & ~3U;
+	step(b);
+}
+
+static inline void bed_init(struct bed *b)
+{
+	bed_init_post(b, NET_OFFLOAD_CSUM | NET_OFFLOAD_GSO, false);
+}
+
+struct bed_counter {
+	const char *name;
+	uint64_t value;
+};
+
+static inline void bed_counter_emit(void *arg, const char *name, uint64_t value)
+{
+	struct bed_counter *c = arg;
+
+	if (!strcmp(name, c->name))
+		c->value = value;
+}
+
+static inline uint64_t counter(struct bed *b, const char *name)
+{
+	struct bed_counter c = {name, 0};
+
+	b->nic->nic_ops->counters(b->nic, bed_counter_emit, &c);
+	return c.value;
+}
+
+static inline void bed_sum_emit(void *arg, const char *name, uint64_t value)
+{
+	int64_t *sums = arg; /* tx, rx */
+	int64_t *sum = !strncmp(name, "tx_", 3) ? &sums[0] : &sums[1];
+
+	if (strncmp(name, "tx_", 3) && strncmp(name, "rx_", 3))
+		return;
+	if (!strcmp(name + 3, "in_frames"))
+		*sum += (int64_t)value;
+	else if (!strcmp(name + 3, "out_frames") || !strncmp(name + 3, "drop_", 5) ||
+		 !strcmp(name + 3, "held_frames"))
+		*sum -= (int64_t)value;
+}
+
+/* Every frame is accounted for. */
+static inline void bed_check(struct bed *b)
+{
+	int64_t sums[2] = {0, 0};
+
+	b->nic->nic_ops->counters(b->nic, bed_sum_emit, sums);
+	assert_int_equal(sums[0], 0);
+	assert_int_equal(sums[1], 0);
+}
+
+static inline void bed_fini(struct bed *b)
+{
+	bed_check(b);
+	fake_host_fini(&b->host);
+	assert_true(b->fake.closed);
+	wire_free(b->wire);
+}
+
+/* Frames to send and receive. */
+static inline void make_frame(uint8_t *f, uint32_t len, const uint8_t *dst)
+{
+	for (uint32_t i = 0; i < len; i++)
+		f[i] = (uint8_t)(i * 7 + 3);
+	memcpy(f, dst, 6);
+	memcpy(f + 6, "\x02\x00\x00\x00\x00\x99", 6);
+	store_be16(f + 12, 0x88b5);
+}
+
+/* TCP over IPv4 or IPv6 with payload bytes behind 20 bytes of TCP header; returns the length. */
+static inline uint32_t make_tcp(uint8_t *f, int version, uint32_t payload)
+{
+	unsigned l3 = ETHER_HLEN, l4 = l3 + (version == 4 ? IPV4_HLEN : IPV6_HLEN);
+	uint32_t len = l4 + TCP_HLEN + payload;
+
+	make_frame(f, len, bed_mac);
+	store_be16(f + 12, version == 4 ? ETHER_IPV4 : ETHER_IPV6);
+	if (version == 4) {
+		memcpy(f + l3, "\x45\x00\0\0\x12\x34\x40\x00\x40\x06\0\0\x0a\0\0\x01\x0a\0\0\x02",
+		       20);
+		store_be16(f + l3 + IPV4_LEN, (uint16_t)(len - l3));
+	} else {
+		memset(f + l3, 0, IPV6_HLEN);
+		f[l3] = 0x60;
+		f[l3 + IPV6_NEXT] = IP_PROTO_TCP;
+		f[l3 + 7] = 64;
+		f[l3 + IPV6_SRC] = f[l3 + IPV6_DST] = 0xfd;
+		f[l3 + IPV6_SRC + 15] = 1;
+		f[l3 + IPV6_DST + 15] = 2;
+		store_be16(f + l3 + IPV6_LEN, (uint16_t)(len - l3 - IPV6_HLEN));
+	}
+	memcpy(f + l4, "\x12\x34\x00\x50\0\0\x10\0\0\0\x20\0\x50\x19\x10\0\0\0\0\0", 20);
+	return len;
+}
+
+/* A context descriptor for such a frame. */
+static inline void put_context(struct bed *b, int version, uint32_t cmd, uint16_t mss,
+			       uint32_t paylen)
+{
+	uint64_t l3 = ETHER_HLEN, l4 = l3 + (version == 4 ? IPV4_HLEN : IPV6_HLEN);
+	uint64_t ip = l3 | (l3 + IPV4_CHECK) << 8 | (l4 - 1) << 16;
+	uint64_t tcp = l4 | (l4 + TCP_CHECK) << 8;
+
+	put_tx(b, ip | tcp << 32,
+	       paylen | TXD_DEXT | TXD_TUCMD_TCP | (version == 4 ? TXD_TUCMD_IP : 0) | cmd,
+	       (uint32_t)(l4 + TCP_HLEN) << 8 | (uint32_t)mss << 16);
+}
+
+#define DATA_DESC (TXD_DEXT | TXD_DTYP_DATA << TXD_DTYP_SHIFT)
+
+#endif
