@@ -166,6 +166,8 @@ static int net_queue_start(struct virtio_dev *vdev, unsigned index, struct error
 	if (index > virtio_net_ctrl_index(net) || !plane_queue_fill(net, index))
 		return 0;
 	ret = net->plane->ops->queue_set(net->plane, index, &net->pq[index]);
+	if (ret) /* the plane does not have it: nothing to take back at stop */
+		net->pq[index].enabled = false;
 	if (ret && ret != -ENOTSUP)
 		error_set(err, ret, "the data plane cannot start it: %s", error_name(ret));
 	return ret;
