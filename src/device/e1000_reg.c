@@ -126,10 +126,12 @@ static void write_tctl(struct e1000 *e, uint32_t offset, uint32_t value)
 
 static void write_heads(struct e1000 *e, uint32_t offset, uint32_t value)
 {
-	if (offset == REG_TDH)
-		e->tdh = value;
-	else
+	if (offset == REG_RDH) {
 		e->rdh = value;
+	} else {
+		e->tdh = value;
+		e->tx.discard = false;
+	}
 }
 
 /* FPD: what the timer delays is reported now (13.4, RDTR and TIDV). */
