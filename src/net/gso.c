@@ -220,17 +220,28 @@ static int gso_plain(struct gso *g)
 	return rc < 0 ? rc : 1;
 }
 
+static bool gso_headers_fit(const struct net_headers *h, uint8_t type)
+{
+	switch (type) {
+	case NET_GSO_TCPV4:
+		return h->proto == IP_PROTO_TCP && h->ip_version == 4;
+	case NET_GSO_TCPV6:
+		return h->proto == IP_PROTO_TCP && h->ip_version == 6;
+	case NET_GSO_UDP:
+	case NET_GSO_UDP_L4:
+		return h->proto == IP_PROTO_UDP;
+	default:
+		return false;
+	}
+}
+
 /* Whether the headers are what gso_type says, and the segments come out legal. */
 static int gso_check(struct gso *g, uint8_t type)
 {
 	const struct net_offload *off = &g->frame->off;
 	uint32_t size = MIN((uint32_t)off->gso_size, g->payload);
-	bool udp = type == NET_GSO_UDP || type == NET_GSO_UDP_L4;
 
-	if (g->h.proto != (udp ? IP_PROTO_UDP : IP_PROTO_TCP))
-		return -EINVAL;
-	if ((type == NET_GSO_TCPV4 && g->h.ip_version != 4) ||
-	    (type == NET_GSO_TCPV6 && g->h.ip_version != 6))
+	if (!gso_headers_fit(&g->h, type))
 		return -EINVAL;
 	if ((off->flags & NET_NEEDS_CSUM) && off->csum_start != g->h.l4)
 		return -EINVAL;

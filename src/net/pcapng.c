@@ -13,7 +13,8 @@
  * Theory of operation. Blocks are built in buf under the lock and written when it fills up or is
  * a quarter of a second old. The file always ends with a whole block: when a write fails part of
  * the way, the file is cut back to where that write began and the buffer's packets count as lost.
- * Where cutting back is impossible (a pipe), nothing more is written.
+ * Where cutting back is impossible (a pipe), nothing more is written. What every reader needs, the
+ * section header and the interfaces, is written at once.
  */
 #define PCAPNG_BUF	(256 * 1024)
 #define PCAPNG_AGE_NS	(250 * NSEC_PER_MSEC)
@@ -95,9 +96,11 @@ static void block_end(struct pcapng *cap, size_t at)
 	memcpy(cap->buf + at + 4, &len, sizeof(len));
 }
 
-static void flush_locked(struct pcapng *cap)
+/* Returns 0, or a negative errno when what was gathered is lost. */
+static int flush_locked(struct pcapng *cap)
 {
 	size_t done = 0;
+	int rc = 0;
 	ssize_t n = 0;
 
 	while (done < cap->used && !cap->dead) {
@@ -111,8 +114,9 @@ static void flush_locked(struct pcapng *cap)
 	if (done < cap->used) {
 		off_t end = cap->dead ? -1 : lseek(cap->fd, 0, SEEK_CUR);
 
+		rc = n < 0 ? -errno : -EIO;
 		if (!cap->error)
-			cap->error = n < 0 ? -errno : -EIO;
+			cap->error = rc;
 		if (end < (off_t)done || ftruncate(cap->fd, end - (off_t)done) < 0 ||
 		    lseek(cap->fd, end - (off_t)done, SEEK_SET) < 0)
 			cap->dead = true;
@@ -121,6 +125,7 @@ static void flush_locked(struct pcapng *cap)
 	}
 	cap->used = 0;
 	cap->pending = 0;
+	return rc;
 }
 
 static void make_room(struct pcapng *cap, size_t len)
@@ -170,6 +175,14 @@ int pcapng_open(const char *path, struct pcapng **out, struct error *err)
 	cap->used = 0;
 	pthread_mutex_init(&cap->lock, NULL);
 	put_section(cap);
+	flush_locked(cap);
+	if (cap->error) {
+		int rc = error_set(err, cap->error, "%s: cannot be written to: %s: make room", path,
+				   error_name(cap->error));
+
+		pcapng_close(cap);
+		return rc;
+	}
 	*out = cap;
 	return 0;
 }
@@ -186,8 +199,7 @@ int pcapng_add_interface(struct pcapng *cap, const char *name, uint32_t snaplen)
 		pthread_mutex_unlock(&cap->lock);
 		return -ENOSPC;
 	}
-	make_room(cap, PCAPNG_COMMENT + 64);
-	cap->snaplen[cap->interfaces++] = snaplen;
+	flush_locked(cap);
 	at = block_begin(cap, BLOCK_INTERFACE);
 	put16(cap, LINK_ETHERNET);
 	put16(cap, 0);
@@ -196,6 +208,10 @@ int pcapng_add_interface(struct pcapng *cap, const char *name, uint32_t snaplen)
 	put_option(cap, OPT_IF_TSRESOL, &nanoseconds, 1);
 	put_option(cap, OPT_END, "", 0);
 	block_end(cap, at);
+	if (flush_locked(cap) == 0)
+		cap->snaplen[cap->interfaces++] = snaplen;
+	else
+		n = cap->error;
 	pthread_mutex_unlock(&cap->lock);
 	return n;
 }
