@@ -181,11 +181,6 @@ static int tap_take_fd(struct tap_fds *tap, int fd, const char *id, struct error
 				 "%s: fd=%d is a TUN (it carries IP packets, not Ethernet frames): "
 				 "open it with IFF_TAP",
 				 id, fd);
-	if (!(ifr.ifr_flags & IFF_NO_PI))
-		return error_set(err, -EINVAL,
-				 "%s: fd=%d puts packet information before each frame: open it "
-				 "with IFF_NO_PI",
-				 id, fd);
 	if (tap->count && strncmp(tap->ifname, ifr.ifr_name, IFNAMSIZ))
 		return error_set(err, -EINVAL,
 				 "%s: fd=%d belongs to %.15s but the ones before it to %s: pass "
