@@ -5,6 +5,7 @@
 const struct plane_ops *const plane_table[] = {
 	&inprocess_ops,
 	&vhost_kernel_ops,
+	&vhost_user_ops,
 	NULL,
 };
 

@@ -22,6 +22,11 @@
  *	avail p … | used !p …				at slot 0, in lap p
  *	used p everywhere				at slot 0, in lap !p (a fresh ring has p = 0)
  *
+ * A device may publish a burst by writing all slots but the first, and the first last. If it ends
+ * in between, the slots behind the position are used already while the one at it is not, which no
+ * device can go on from: vhost_base_mend() makes good what is missing. Such a burst may go round the
+ * ring's end, so in the first case, too, slots still available in lap !p come first.
+ *
  * Of a used chain only the first slot is written; the others still look available. A chain's
  * length was in the first one's NEXT flag and is gone. With INDIRECT negotiated drivers put every
  * chain of several parts in one slot, so one slot a chain is assumed; without it, the slots that
@@ -140,30 +145,34 @@ static int used_chain(const struct vring_config *cfg, const struct mem_table *ta
 	return 0;
 }
 
-/* The driver is ahead by a lap if a slot of the old lap, !lap, is still available. */
-static int recover_ahead(const struct vring_config *cfg, const struct mem_table *table, bool lap,
-			 struct vring_state *state)
+/* The first slot from `from` on that is still available in the lap before, or size. */
+static int find_older(const struct vring_config *cfg, const struct mem_table *table, uint32_t from,
+		      bool lap, uint32_t *at)
 {
 	struct slot s;
-	uint32_t at;
 	int rc;
 
-	for (at = 0; at < cfg->size; at++) {
-		rc = read_slot(cfg, table, at, &s);
+	for (*at = from; *at < cfg->size; ++*at) {
+		rc = read_slot(cfg, table, *at, &s);
 		if (rc)
 			return rc;
 		if (s.kind == SLOT_AVAIL && s.lap != lap)
 			break;
 	}
-	state->used_idx = at < cfg->size ? at : 0;
-	state->used_wrap = at < cfg->size ? !lap : lap;
 	return 0;
+}
+
+static void set_position(const struct vring_config *cfg, struct vring_state *state, uint32_t at,
+			 bool lap)
+{
+	state->used_idx = (uint16_t)(at < cfg->size ? at : 0);
+	state->used_wrap = at < cfg->size ? lap : !lap;
 }
 
 static int recover_packed(const struct vring_config *cfg, const struct mem_table *table,
 			  struct vring_state *state)
 {
-	uint32_t at = 0, len;
+	uint32_t at = 0, len, older = cfg->size;
 	struct slot s;
 	bool lap;
 	int rc = read_slot(cfg, table, 0, &s);
@@ -171,8 +180,6 @@ static int recover_packed(const struct vring_config *cfg, const struct mem_table
 	if (rc)
 		return rc;
 	lap = s.lap;
-	if (s.kind == SLOT_AVAIL)
-		return recover_ahead(cfg, table, lap, state);
 	while (s.kind == SLOT_USED && s.lap == lap) {
 		rc = used_chain(cfg, table, at, &s, &len);
 		if (rc)
@@ -184,8 +191,78 @@ static int recover_packed(const struct vring_config *cfg, const struct mem_table
 		if (rc)
 			return rc;
 	}
-	state->used_idx = at < cfg->size ? at : 0;
-	state->used_wrap = at < cfg->size ? lap : !lap;
+	/* Without INDIRECT, behind a used chain's first slot there are such slots at all times. */
+	if (at == 0 || cfg->indirect)
+		rc = find_older(cfg, table, at, lap, &older);
+	if (older < cfg->size)
+		set_position(cfg, state, older, !lap);
+	else
+		set_position(cfg, state, at, lap);
+	return rc;
+}
+
+/* The state of the slot `ahead` slots behind the position: used out of turn, or not. */
+static int slot_ahead(const struct vring_config *cfg, const struct mem_table *table,
+		      const struct vring_state *state, uint32_t ahead, uint32_t *at, bool *lap,
+		      struct slot *s)
+{
+	*at = (state->used_idx + ahead) % cfg->size;
+	*lap = state->used_wrap ^ (state->used_idx + ahead >= cfg->size);
+	return read_slot(cfg, table, *at, s);
+}
+
+/* Makes an available slot used, with nothing written into its buffer. */
+static int use_empty(const struct vring_config *cfg, const struct mem_table *table, uint32_t at,
+		     bool lap)
+{
+	uint64_t slot = cfg->desc + (uint64_t)at * sizeof(struct vring_packed_desc);
+	uint16_t flags = lap ? 1U << VRING_PACKED_DESC_F_AVAIL | 1U << VRING_PACKED_DESC_F_USED : 0;
+	uint8_t le[4] = {0};
+	int rc = mem_write(table, slot + offsetof(struct vring_packed_desc, len), le, 4);
+
+	if (rc)
+		return rc;
+	__atomic_thread_fence(__ATOMIC_RELEASE);
+	store_le16(le, flags);
+	return mem_write(table, slot + offsetof(struct vring_packed_desc, flags), le, 2);
+}
+
+int vhost_base_mend(const struct vring_config *cfg, const struct mem_table *table,
+		    struct vring_state *state, unsigned *mended)
+{
+	uint32_t at, end = 0;
+	struct slot s;
+	bool lap;
+	int rc;
+
+	*mended = 0;
+	if (!cfg->packed || !cfg->indirect)
+		return 0;
+	for (uint32_t i = 0; i < cfg->size; i++) {
+		rc = slot_ahead(cfg, table, state, i, &at, &lap, &s);
+		if (rc)
+			return rc;
+		if (s.kind == SLOT_USED && s.lap == lap)
+			end = i + 1;
+	}
+	/* Backwards: the driver must not see the first before all the others are there. */
+	for (uint32_t i = end; i-- > 0;) {
+		rc = slot_ahead(cfg, table, state, i, &at, &lap, &s);
+		if (rc == 0 && s.kind == SLOT_AVAIL) {
+			rc = use_empty(cfg, table, at, lap);
+			++*mended;
+		}
+		if (rc)
+			return rc;
+	}
+	end += state->used_idx;
+	if (end >= cfg->size) {
+		end -= cfg->size;
+		state->used_wrap = !state->used_wrap;
+	}
+	state->used_idx = (uint16_t)end;
+	state->avail_idx = state->used_idx;
+	state->avail_wrap = state->used_wrap;
 	return 0;
 }
 

@@ -24,9 +24,18 @@ int vhost_base_decode(const struct vring_config *cfg, const struct mem_table *ta
  * Where a ring stands whose owner is gone without saying so: from the ring alone. last is the last
  * state known. Split: the used index; what was taken but not used is given out again, which is
  * right for back-ends that complete in order (vhost-user.rst, "Inflight I/O tracking"). Packed: see
- * vhost_base_recover() in ring_base.c for what can be known. 0 or -EFAULT.
+ * ring_base.c for what can be known. Only looks. 0 or -EFAULT.
  */
 int vhost_base_recover(const struct vring_config *cfg, const struct mem_table *table,
 		       const struct vring_state *last, struct vring_state *state);
+
+/**
+ * For a ring whose owner ended while it published a burst: makes used, empty, the chains that it
+ * had passed over but not yet published (*mended of them), so that others can go on from *state,
+ * which is moved behind them. state is as found by vhost_base_recover(); nobody else may be at the
+ * ring. 0 or -EFAULT.
+ */
+int vhost_base_mend(const struct vring_config *cfg, const struct mem_table *table,
+		    struct vring_state *state, unsigned *mended);
 
 #endif

@@ -65,9 +65,9 @@ static ssize_t rx_read(struct vhost_user_rx *rx, int fd, void *to, size_t len, s
 	} while (n < 0 && errno == EINTR);
 	if (n < 0 && errno == EAGAIN)
 		return 0;
-	if (n < 0)
+	if (n < 0 && errno != ECONNRESET)
 		return error_set(err, -errno, "receive: %s", error_name(errno));
-	if (n == 0)
+	if (n <= 0)
 		return error_set(err, -ECONNRESET, "the peer has closed the connection");
 	rc = take_fds(rx, &mh, err);
 	if (rc)

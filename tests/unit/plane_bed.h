@@ -139,6 +139,7 @@ static inline void pb_init(struct pb *pb, unsigned pairs, unsigned size, bool pa
 	for (unsigned i = 0; i < ARRAY_SIZE(bits); i++)
 		features_set(&pb->features, bits[i], true);
 	features_set(&pb->features, VIRTIO_F_RING_PACKED, packed);
+	features_set(&pb->features, VIRTIO_RING_F_INDIRECT_DESC, true);
 	features_set(&pb->features, VIRTIO_NET_F_MQ, pairs > 1);
 	pb->config = (struct plane_net_config){.active_pairs = pairs, .link_up = true};
 	rx_filter_init(&pb->config.filter, pb_guest_mac);

@@ -1,0 +1,132 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#ifndef DATAPLANE_VHOST_USER_H
+#define DATAPLANE_VHOST_USER_H
+
+#include "dataplane/vhost_planes.h"
+#include "vhost/user_frontend.h"
+
+#include <pthread.h>
+#include <sys/un.h>
+
+/* The vhost-user plane's own structures; private to src/dataplane/vhost_user*.c. */
+
+struct vu_plane;
+
+struct vu_ring {
+	struct vu_plane *p;
+	unsigned index;
+	struct plane_queue q;
+	bool given;   /* the NIC wants it run */
+	bool set;     /* the back-end has it */
+	bool enabled; /* … and was told to run it */
+	bool broken;
+	struct loop_fd err;
+};
+
+enum vu_state {
+	VU_DOWN,    /* no back-end; we try or wait for one */
+	VU_MEETING, /* a helper thread has the connection and introduces us */
+	VU_UP,
+};
+
+struct vu_plane {
+	struct plane plane;
+	char id[32];
+	char path[sizeof(((struct sockaddr_un *)0)->sun_path)];
+	bool server;
+	uint8_t mac[6];
+	unsigned mtu;
+	unsigned npairs;
+	struct loop *loop;
+	const struct plane_events *events;
+	struct guest_mem *mem;
+	struct mem_listener listener;
+
+	/* What the NIC asked for. */
+	struct virtio_features offered; /* as on the first connection: constant */
+	bool started;
+	uint64_t acked;
+	unsigned active_pairs;
+	bool nic_link_up;
+	struct vu_ring *rings; /* two a pair */
+	struct vhost_user_inflight_region inflight;
+
+	/* The connection. */
+	enum vu_state state;
+	struct vhost_user_frontend fe;
+	struct loop_fd conn, requests; /* watched while VU_UP */
+	struct loop_fd listener_fd;    /* server: watched while VU_DOWN */
+	struct loop_timer retry;
+	unsigned retry_ms;
+	uint64_t lost_at;
+	bool reported; /* its absence has been logged */
+
+	/* The helper; everything above is its own while VU_MEETING. */
+	pthread_t helper;
+	struct loop_fd helper_done;
+	int helper_rc;
+	struct error helper_err;
+
+	/* The guest's link. */
+	unsigned link_down_after; /* ms */
+	struct loop_timer link_timer;
+	bool link_told_down;
+	uint64_t reconnects;
+};
+
+/* Bits that a back-end must have if the guest uses them; the others are the NIC's business. */
+#define VU_BACKEND_BITS (VHOST_RING_FEATURES | VHOST_FRAME_FEATURES)
+
+/* vhost_user_rings.c: each request may fail with the connection broken, see vu_op_failed(). */
+
+/** Introduces us on the connected socket fd and has the back-end take what the NIC wants run. */
+int vu_meet(struct vu_plane *p, int fd, struct error *err);
+
+/** After vu_meet(): kicks and calls each ring that runs, in case somebody waits. */
+void vu_nudge(struct vu_plane *p);
+
+/** The rings have no owner any more: finds where they stand. */
+void vu_rings_lost(struct vu_plane *p);
+
+struct vhost_user_ring vu_ring_args(const struct vu_ring *r);
+
+/** Memory table and dirty log. */
+int vu_give_memory(struct vu_plane *p, const struct mem_table *table, struct error *err);
+
+/** Gives the back-end a ring; it runs, or not, by vu_enable_rings(). */
+int vu_give_ring(struct vu_ring *r, const struct mem_table *table, struct error *err);
+
+/** Enables the rings that should run and disables those that should not. */
+int vu_enable_rings(struct vu_plane *p, struct error *err);
+
+/** Everything from features to running rings. */
+int vu_give_rings(struct vu_plane *p, struct error *err);
+
+/** Has the back-end stop a ring, if it has it; r->q.state says where, whatever happens. */
+void vu_stop_ring(struct vu_ring *r);
+
+/* vhost_user.c */
+
+/** An operation in the control thread failed: with -EIO the back-end said no, and is there. */
+void vu_op_failed(struct vu_plane *p, const struct error *err);
+
+/** Answers the back-end's requests. */
+void vu_requests(struct loop_fd *watch, uint32_t events);
+
+/* vhost_user_link.c */
+
+/** Makes watches and timers; 0 or negative errno with err set. */
+int vu_link_init(struct vu_plane *p, struct error *err);
+
+/** The first connection: waits up to wait_ms for the back-end. */
+int vu_link_open(struct vu_plane *p, unsigned wait_ms, struct error *err);
+
+/** Takes the connection back from the helper, if it has it: nothing of ours runs elsewhere then. */
+void vu_link_settle(struct vu_plane *p);
+
+/** The connection is no good (why): gives it up and looks for the next. */
+void vu_link_lost(struct vu_plane *p, const char *why);
+
+void vu_link_close(struct vu_plane *p);
+
+#endif

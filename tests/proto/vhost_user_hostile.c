@@ -1,0 +1,388 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "unit/plane_bed.h"
+
+#include "vhost/user_io.h"
+
+#include <pthread.h>
+#include <sys/socket.h>
+
+/*
+ * The vhost-user plane against back-ends that hang, lie, refuse, or go away at the worst moment.
+ * The back-end is a thread with a script; it follows the protocol except where the script says.
+ */
+struct script {
+	uint64_t features, protocol;
+	unsigned hang_at;   /* does not answer this request, nor any after it */
+	unsigned refuse;    /* answers this one with 1 */
+	unsigned lie_at;    /* answers this one as if it were another */
+	unsigned close_at;  /* closes instead of carrying this one out */
+	uint32_t base;	    /* what GET_VRING_BASE says; 0: as it was set */
+	_Atomic bool shout; /* sends a request where none is due */
+};
+
+#define FEATURES                                                                \
+	(1ULL << VIRTIO_F_VERSION_1 | 1ULL << VIRTIO_RING_F_EVENT_IDX |         \
+	 1ULL << VIRTIO_RING_F_INDIRECT_DESC | 1ULL << VIRTIO_NET_F_MRG_RXBUF | \
+	 1ULL << VHOST_USER_F_PROTOCOL_FEATURES)
+#define PROTOCOL                                                                      \
+	(1ULL << VHOST_USER_PROTOCOL_F_MQ | 1ULL << VHOST_USER_PROTOCOL_F_REPLY_ACK | \
+	 1ULL << VHOST_USER_PROTOCOL_F_STATUS | 1ULL << VHOST_USER_PROTOCOL_F_BACKEND_REQ)
+
+struct backend {
+	struct script script;
+	char dir[32], sock[64];
+	int listener;
+	pthread_t thread;
+	_Atomic bool stop;
+	_Atomic unsigned met; /* conversations that came as far as DRIVER_OK */
+	uint32_t base[8];
+};
+
+static void answer(struct backend *b, int fd, const struct vhost_user_msg *q)
+{
+	struct vhost_user_msg r = {
+		.hdr = {q->hdr.request, VHOST_USER_VERSION | VHOST_USER_REPLY, sizeof(uint64_t)},
+	};
+	const struct script *s = &b->script;
+	bool reply = q->hdr.flags & VHOST_USER_NEED_REPLY;
+
+	switch (q->hdr.request) {
+	case VHOST_USER_GET_FEATURES:
+		r.payload.u64 = s->features;
+		reply = true;
+		break;
+	case VHOST_USER_GET_PROTOCOL_FEATURES:
+		r.payload.u64 = s->protocol;
+		reply = true;
+		break;
+	case VHOST_USER_GET_QUEUE_NUM:
+		r.payload.u64 = 4;
+		reply = true;
+		break;
+	case VHOST_USER_SET_VRING_BASE:
+		b->base[q->payload.state.index % 8] = q->payload.state.num;
+		break;
+	case VHOST_USER_GET_VRING_BASE:
+		r.payload.state.index = q->payload.state.index;
+		r.payload.state.num = s->base ? s->base : b->base[q->payload.state.index % 8];
+		reply = true;
+		break;
+	case VHOST_USER_SET_STATUS:
+		b->met += q->payload.u64 != 0;
+		break;
+	default:
+		break;
+	}
+	if (q->hdr.request == s->refuse)
+		r.payload.u64 = 1;
+	if (q->hdr.request == s->lie_at)
+		r.hdr.request++;
+	if (reply)
+		vhost_user_send(fd, &r, clock_ns() + NSEC_PER_SEC, NULL);
+}
+
+static void serve(struct backend *b, int fd)
+{
+	struct vhost_user_rx rx = {0};
+	bool hung = false;
+	int rc = 0;
+
+	while (!b->stop) {
+		struct vhost_user_msg shout = {.hdr = {1, VHOST_USER_VERSION, 0}};
+
+		if (b->script.shout) {
+			b->script.shout = false;
+			vhost_user_send(fd, &shout, clock_ns() + NSEC_PER_SEC, NULL);
+		}
+		if (!hung)
+			rc = vhost_user_rx_step(&rx, VHOST_USER_CHANNEL_FRONTEND, fd, NULL);
+		if (rc < 0)
+			break;
+		if (rc == 0 || hung) {
+			poll(&(struct pollfd){fd, hung ? 0 : POLLIN, 0}, 1, 5);
+			continue;
+		}
+		assert_int_equal(vhost_user_check_request(VHOST_USER_CHANNEL_FRONTEND, &rx.msg,
+							  b->script.protocol, NULL),
+				 0);
+		hung = rx.msg.hdr.request == b->script.hang_at;
+		if (rx.msg.hdr.request == b->script.close_at)
+			break;
+		if (!hung)
+			answer(b, fd, &rx.msg);
+		vhost_user_rx_drop(&rx);
+	}
+	vhost_user_rx_drop(&rx);
+	close(fd);
+}
+
+static void *backend_run(void *arg)
+{
+	struct backend *b = arg;
+
+	while (!b->stop) {
+		struct pollfd p = {b->listener, POLLIN, 0};
+		int fd = poll(&p, 1, 5) > 0 ? vhost_user_accept(b->listener) : -1;
+
+		if (fd >= 0)
+			serve(b, fd);
+	}
+	return NULL;
+}
+
+static void backend_listen(struct backend *b)
+{
+	struct error err;
+
+	b->stop = false;
+	b->listener = vhost_user_listen(b->sock, &err);
+	assert_true(b->listener >= 0);
+	assert_int_equal(pthread_create(&b->thread, NULL, backend_run, b), 0);
+}
+
+static void backend_start(struct backend *b, const struct script *script)
+{
+	memset(b, 0, sizeof(*b));
+	b->script = *script;
+	if (!b->script.features)
+		b->script.features = FEATURES;
+	if (!b->script.protocol)
+		b->script.protocol = PROTOCOL;
+	strcpy(b->dir, "/tmp/vu-hostile-XXXXXX");
+	assert_non_null(mkdtemp(b->dir));
+	snprintf(b->sock, sizeof(b->sock), "%s/s", b->dir);
+	backend_listen(b);
+}
+
+static void backend_stop(struct backend *b)
+{
+	b->stop = true;
+	pthread_join(b->thread, NULL);
+	close(b->listener);
+}
+
+static void backend_done(struct backend *b)
+{
+	backend_stop(b);
+	unlink(b->sock);
+	rmdir(b->dir);
+}
+
+static int try_open(struct pb *pb, struct backend *b, struct plane **plane, struct error *err)
+{
+	char opts[128];
+
+	snprintf(opts, sizeof(opts), "socket=%s,link-down-after=50", b->sock);
+	return pb_open_plane(pb, "vhost-user", opts, plane, err);
+}
+
+/* Opening fails, says why, and takes no longer than this. */
+static void refused(const struct script *script, const char *why, unsigned limit_ms)
+{
+	struct error err = {0};
+	struct plane *plane;
+	struct backend b;
+	struct pb pb;
+	uint64_t start;
+
+	backend_start(&b, script);
+	pb_init(&pb, 1, 64, false);
+	start = clock_ns();
+	assert_true(try_open(&pb, &b, &plane, &err) < 0);
+	assert_text(err, why);
+	assert_text(err, b.sock);
+	assert_true(clock_ns() - start < limit_ms * NSEC_PER_MSEC);
+	pb_done(&pb);
+	backend_done(&b);
+}
+
+static void test_refused(void **state)
+{
+	refused(&(struct script){.hang_at = VHOST_USER_GET_FEATURES}, "in time", 4000);
+	refused(&(struct script){.hang_at = VHOST_USER_SET_MEM_TABLE}, "in time", 4000);
+	refused(&(struct script){.refuse = VHOST_USER_SET_MEM_TABLE}, "refused SET_MEM_TABLE",
+		1000);
+	refused(&(struct script){.lie_at = VHOST_USER_GET_QUEUE_NUM}, "answered with", 1000);
+	refused(&(struct script){.close_at = VHOST_USER_SET_OWNER}, "closed", 1000);
+	refused(&(struct script){.features = 1ULL << VHOST_USER_F_PROTOCOL_FEATURES},
+		"VIRTIO_F_VERSION_1", 1000);
+}
+
+static void test_nobody_there(void **state)
+{
+	struct error err = {0};
+	struct plane *plane;
+	struct pb pb;
+
+	pb_init(&pb, 1, 64, false);
+	assert_true(pb_open_plane(&pb, "vhost-user", "socket=/tmp/vu-nobody", &plane, &err) < 0);
+	assert_text(err, "nobody listens");
+	assert_true(pb_open_plane(&pb, "vhost-user", "server=on", &plane, &err) < 0);
+	assert_text(err, "socket=PATH");
+	assert_true(pb_open_plane(&pb, "vhost-user", "socket=/tmp/vu-srv,server=on,wait=50", &plane,
+				  &err) < 0);
+	assert_text(err, "no back-end has connected");
+	assert_int_equal(access("/tmp/vu-srv", F_OK), -1);
+	pb_done(&pb);
+}
+
+struct running {
+	struct backend b;
+	struct pb pb;
+};
+
+static void run_with(struct running *r, const struct script *script, unsigned pairs)
+{
+	struct error err = {0};
+	struct plane *plane;
+
+	backend_start(&r->b, script);
+	pb_init(&r->pb, pairs, 64, false);
+	if (try_open(&r->pb, &r->b, &plane, &err) || pb_start(&r->pb, plane, &err))
+		fail_msg("%s", err.text);
+	assert_int_equal(r->b.met, 1);
+}
+
+static void run_done(struct running *r)
+{
+	pb_stop(&r->pb);
+	pb_close(&r->pb);
+	pb_done(&r->pb);
+	backend_done(&r->b);
+}
+
+/* The longest that one turn of the main loop took in so many milliseconds. */
+static unsigned longest_turn(struct pb *pb, unsigned ms)
+{
+	uint64_t end = clock_ns() + ms * NSEC_PER_MSEC, worst = 0, start;
+
+	while ((start = clock_ns()) < end) {
+		loop_run_once(pb->loop, 1);
+		worst = MAX(worst, clock_ns() - start);
+	}
+	return (unsigned)(worst / NSEC_PER_MSEC);
+}
+
+static void test_hangs_at_stop(void **state)
+{
+	struct running r;
+	uint64_t start;
+
+	run_with(&r, &(struct script){.hang_at = VHOST_USER_GET_VRING_BASE}, 2);
+	start = clock_ns();
+	pb_stop(&r.pb);
+	assert_true(clock_ns() - start < 2 * NSEC_PER_SEC);
+	for (unsigned i = 0; i < 4; i++)
+		assert_int_equal(r.pb.queues[i].state.avail_idx, 0);
+	run_done(&r);
+}
+
+/* It stopped where it cannot have: the ring's own word is taken. */
+static void test_lies_about_base(void **state)
+{
+	struct running r;
+
+	run_with(&r, &(struct script){.base = 0xffff}, 1);
+	pb_stop(&r.pb);
+	assert_int_equal(r.pb.queues[0].state.avail_idx, 0);
+	assert_int_equal(r.pb.queues[1].state.avail_idx, 0);
+	run_done(&r);
+}
+
+static void test_comes_back(void **state)
+{
+	struct running r;
+
+	run_with(&r, &(struct script){0}, 1);
+	r.b.script.shout = true;
+	pb_run(&r.pb, 100);
+	assert_int_equal(r.b.met, 2);
+	assert_int_equal(r.pb.link, -1); /* too short to be told */
+
+	backend_stop(&r.b);
+	pb_run(&r.pb, 200);
+	assert_int_equal(r.pb.link, 0);
+	assert_false(r.pb.plane->link_up);
+	backend_listen(&r.b);
+	pb_run(&r.pb, 200);
+	assert_int_equal(r.b.met, 3);
+	assert_int_equal(r.pb.link, 1);
+	assert_true(r.pb.plane->link_up);
+	run_done(&r);
+}
+
+/* Those that come back hanging or poorer do not hold the main loop up, nor are they taken. */
+static void test_comes_back_wrong(void **state)
+{
+	struct running r;
+	unsigned turn;
+
+	run_with(&r, &(struct script){0}, 1);
+	backend_stop(&r.b);
+	pb_run(&r.pb, 20);
+	r.b.script.hang_at = VHOST_USER_SET_FEATURES;
+	backend_listen(&r.b);
+	turn = longest_turn(&r.pb, 3000);
+	if (turn > 250) /* it is 1 on a machine at rest */
+		fail_msg("the main loop stood still for %u ms", turn);
+	backend_stop(&r.b);
+	r.b.script.hang_at = 0;
+	r.b.script.features &= ~(1ULL << VIRTIO_NET_F_MRG_RXBUF);
+	backend_listen(&r.b);
+	pb_run(&r.pb, 3000);
+	assert_int_equal(r.b.met, 1);
+	backend_stop(&r.b);
+	r.b.script.features = FEATURES;
+	backend_listen(&r.b);
+	pb_run(&r.pb, 4500);
+	assert_int_equal(r.b.met, 2);
+	run_done(&r);
+}
+
+/* Plane ops and memory changes at any moment of losing and meeting. */
+static void test_ops_meanwhile(void **state)
+{
+	struct running r;
+	struct error err;
+
+	run_with(&r, &(struct script){0}, 1);
+	for (unsigned i = 0; i < 60; i++) {
+		if (i % 3 == 0) {
+			backend_stop(&r.b);
+			pb_run(&r.pb, i % 7);
+			backend_listen(&r.b);
+		}
+		pb_run(&r.pb, i % 5);
+		switch (i % 4) {
+		case 0:
+			pb_stop(&r.pb);
+			assert_int_equal(pb_start(&r.pb, r.pb.plane, &err), 0);
+			break;
+		case 1:
+			assert_int_equal(
+				guest_mem_add_ram(r.pb.gm, "m", 4 * GIB, 2 * MIB, NULL, &err), 0);
+			assert_int_equal(guest_mem_remove_ram(r.pb.gm, 4 * GIB, &err), 0);
+			break;
+		case 2:
+			r.pb.config.link_up = !r.pb.config.link_up;
+			r.pb.plane->ops->configure(r.pb.plane, &r.pb.config);
+			break;
+		default:
+			r.pb.plane->ops->announce(r.pb.plane);
+			break;
+		}
+	}
+	run_done(&r);
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(test_refused),	      cmocka_unit_test(test_nobody_there),
+		cmocka_unit_test(test_hangs_at_stop), cmocka_unit_test(test_lies_about_base),
+		cmocka_unit_test(test_comes_back),    cmocka_unit_test(test_comes_back_wrong),
+		cmocka_unit_test(test_ops_meanwhile),
+	};
+
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
