@@ -72,7 +72,10 @@ static inline void *pb_host(struct pb *pb, uint64_t gpa, uint64_t len)
 {
 	void *p = mem_translate(guest_mem_table(pb->gm), gpa, len, MEM_WRITE);
 
-	assert_non_null(p);
+	if (!p) {
+		fail_msg("%#llx is outside memory", (unsigned long long)gpa);
+		abort(); /* the compiler does not know that a failure does not return */
+	}
 	return p;
 }
 
