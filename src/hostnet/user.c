@@ -31,7 +31,9 @@
  * So send() asks libslirp for the new poll set, which costs no system call, and wakes the thread
  * only when it differs from what the thread sleeps on: a changed set makes the results of that
  * sleep worthless (libslirp has given out new indices), which stale tells the thread. It then
- * polls the new set without waiting, under the lock, so that a busy guest cannot starve it.
+ * polls the new set without waiting, under the lock, so that a busy guest cannot starve it. It is
+ * woken as well when the guest tells a neighbour's address: libslirp looks at frames that wait for
+ * one only in slirp_pollfds_poll().
  *
  * When the ring fills up, libslirp's sockets are not read any more (congested): TCP holds the
  * senders back. recv() wakes the thread when there is room again. Only what libslirp had read
@@ -74,6 +76,7 @@ struct user {
 	/* Under the lock. */
 	bool stop;
 	bool stale;		   /* the sleeping thread's set is not libslirp's any more */
+	bool learnt;		   /* the guest may have told an address that frames wait for */
 	struct user_polls asleep;  /* what the thread sleeps on */
 	struct user_polls scratch; /* the set that is being gathered */
 	struct user_polls *filling;
@@ -282,7 +285,7 @@ static void user_rearm(struct user *u)
 	if (u->stale)
 		return;
 	user_fill(u, &u->scratch);
-	u->stale = !user_polls_same(&u->scratch, &u->asleep);
+	u->stale = u->learnt || !user_polls_same(&u->scratch, &u->asleep);
 	if (u->stale || u->scratch.deadline + NSEC_PER_MSEC < u->asleep.deadline) {
 		/* An earlier deadline is taken over, so that the next frames do not wake it again. */
 		u->asleep.deadline = MIN(u->asleep.deadline, u->scratch.deadline);
@@ -327,6 +330,8 @@ static void user_round(struct user *u)
 
 	user_fill(u, &u->asleep);
 	u->stale = false;
+	if (u->learnt)
+		u->asleep.deadline = 0;
 	ready = user_sleep(u);
 	if (ready > 0 && u->asleep.fds[0].revents && read(u->wake_fd, &count, sizeof(count)) < 0 &&
 	    errno != EAGAIN)
@@ -335,6 +340,7 @@ static void user_round(struct user *u)
 		user_fill(u, &u->asleep);
 		ready = poll(u->asleep.fds, u->asleep.count, 0);
 	}
+	u->learnt = false;
 	slirp_pollfds_poll(u->slirp, ready < 0, user_cb_revents, u);
 	user_run_timers(u);
 	/* Until the next round nothing is slept on, so nobody needs to wake it. */
@@ -370,8 +376,14 @@ static void user_send_one(struct user *u, const struct net_frame *frame)
 	u->sent.tx_bytes += frame->len;
 	switch (load_be16(u->frame + 12)) {
 	case ETHER_ARP:
-	case ETHER_IPV4:
+		u->learnt = true;
+		slirp_input(u->slirp, u->frame, (int)len);
+		break;
 	case ETHER_IPV6:
+		u->learnt |= u->frame[ETHER_HLEN + IPV6_NEXT] == IP_PROTO_ICMPV6;
+		slirp_input(u->slirp, u->frame, (int)len);
+		break;
+	case ETHER_IPV4:
 		slirp_input(u->slirp, u->frame, (int)len);
 		break;
 	default: /* nobody out there speaks anything else */
@@ -507,7 +519,8 @@ static Slirp *user_slirp_new(struct user *u, const struct user_config *config)
 		.in6_enabled = config->ipv6,
 		.vprefix_len = 64,
 		.vhostname = config->hostname,
-		.if_mtu = MAX(USER_SEGMENT_MTU, u->hn.mtu),
+		/* TCP segments end at the smaller of the two; IPv6 input ends at the first. */
+		.if_mtu = USER_MTU_MAX,
 		.if_mru = MAX(USER_SEGMENT_MTU, u->hn.mtu),
 	};
 
