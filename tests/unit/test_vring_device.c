@@ -110,6 +110,31 @@ static void test_quiet(void **state)
 	bed_done(&bed);
 }
 
+/* What the one before did not decide, the one who goes on from its state does. */
+static void test_call_after_restart(void **state)
+{
+	struct vring_config cfg = {.size = 16, .packed = *state, .event_idx = true};
+	struct vring_state where;
+	struct vq_buf buf;
+	struct iovec iov[2];
+	struct bed bed;
+
+	bed_init(&bed, &cfg, 64);
+	assert_false(vdrv_enable_calls(bed.drv));
+	for (unsigned i = 0; i < 2; i++) {
+		bed_give(&bed, i, 10, 0);
+		pop_n(&bed, &buf, iov, 1);
+		vq_push(bed.vq, &buf, 0);
+		if (i)
+			break;
+		vq_flush_quiet(bed.vq);
+		vq_stop(bed.vq, &where);
+		assert_int_equal(vq_start(bed.vq, &bed.cfg, &where, bed.table, NULL), 0);
+	}
+	assert_true(vq_flush(bed.vq));
+	bed_done(&bed);
+}
+
 /* Kicks: none while disabled, one when the device asked, and a last look. */
 static void test_kicks(void **state)
 {
@@ -389,6 +414,7 @@ int main(void)
 		BOTH(test_dirty),
 		BOTH(test_set_memory),
 		BOTH(test_reset),
+		BOTH(test_call_after_restart),
 		cmocka_unit_test(test_used_idx),
 		cmocka_unit_test(test_names),
 	};
