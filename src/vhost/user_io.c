@@ -200,9 +200,10 @@ int vhost_user_send(int fd, const struct vhost_user_msg *msg, uint64_t deadline,
 		}
 		if (n < 0 && errno == EINTR)
 			continue;
+		if (n < 0 && (errno == EPIPE || errno == ECONNRESET))
+			return error_set(err, -ECONNRESET, "the peer has closed the connection");
 		if (n < 0 && errno != EAGAIN)
-			return error_set(err, errno == EPIPE ? -ECONNRESET : -errno, "send: %s",
-					 error_name(errno));
+			return error_set(err, -errno, "send: %s", error_name(errno));
 		if (wait_for(fd, POLLOUT, deadline, err))
 			return -ETIMEDOUT;
 	}

@@ -172,7 +172,7 @@ static int try_open(struct pb *pb, struct backend *b, struct plane **plane, stru
 {
 	char opts[128];
 
-	snprintf(opts, sizeof(opts), "socket=%s,link-down-after=50", b->sock);
+	snprintf(opts, sizeof(opts), "socket=%s,link-down-after=1000", b->sock);
 	return pb_open_plane(pb, "vhost-user", opts, plane, err);
 }
 
@@ -198,14 +198,14 @@ static void refused(const struct script *script, const char *why, unsigned limit
 
 static void test_refused(void **state)
 {
-	refused(&(struct script){.hang_at = VHOST_USER_GET_FEATURES}, "in time", 4000);
-	refused(&(struct script){.hang_at = VHOST_USER_SET_MEM_TABLE}, "in time", 4000);
+	refused(&(struct script){.hang_at = VHOST_USER_GET_FEATURES}, "in time", 8000);
+	refused(&(struct script){.hang_at = VHOST_USER_SET_MEM_TABLE}, "in time", 8000);
 	refused(&(struct script){.refuse = VHOST_USER_SET_MEM_TABLE}, "refused SET_MEM_TABLE",
 		1000);
-	refused(&(struct script){.lie_at = VHOST_USER_GET_QUEUE_NUM}, "answered with", 1000);
-	refused(&(struct script){.close_at = VHOST_USER_SET_OWNER}, "closed", 1000);
+	refused(&(struct script){.lie_at = VHOST_USER_GET_QUEUE_NUM}, "answered with", 8000);
+	refused(&(struct script){.close_at = VHOST_USER_SET_OWNER}, "closed", 8000);
 	refused(&(struct script){.features = 1ULL << VHOST_USER_F_PROTOCOL_FEATURES},
-		"VIRTIO_F_VERSION_1", 1000);
+		"VIRTIO_F_VERSION_1", 8000);
 }
 
 static void test_nobody_there(void **state)
@@ -251,6 +251,15 @@ static void run_done(struct running *r)
 	backend_done(&r->b);
 }
 
+/* Runs the main loop until the back-end was met so often, or the guest's link is so. */
+static void run_until(struct running *r, unsigned met, int link)
+{
+	for (unsigned i = 0; i < 2000 && (r->b.met != met || r->pb.link != link); i++)
+		pb_run(&r->pb, 5);
+	assert_int_equal(r->b.met, met);
+	assert_int_equal(r->pb.link, link);
+}
+
 /* The longest that one turn of the main loop took in so many milliseconds. */
 static unsigned longest_turn(struct pb *pb, unsigned ms)
 {
@@ -271,7 +280,7 @@ static void test_hangs_at_stop(void **state)
 	run_with(&r, &(struct script){.hang_at = VHOST_USER_GET_VRING_BASE}, 2);
 	start = clock_ns();
 	pb_stop(&r.pb);
-	assert_true(clock_ns() - start < 2 * NSEC_PER_SEC);
+	assert_true(clock_ns() - start < 8 * NSEC_PER_SEC);
 	for (unsigned i = 0; i < 4; i++)
 		assert_int_equal(r.pb.queues[i].state.avail_idx, 0);
 	run_done(&r);
@@ -295,18 +304,13 @@ static void test_comes_back(void **state)
 
 	run_with(&r, &(struct script){0}, 1);
 	r.b.script.shout = true;
-	pb_run(&r.pb, 100);
-	assert_int_equal(r.b.met, 2);
-	assert_int_equal(r.pb.link, -1); /* too short to be told */
+	run_until(&r, 2, -1); /* too short to be told */
 
 	backend_stop(&r.b);
-	pb_run(&r.pb, 200);
-	assert_int_equal(r.pb.link, 0);
+	run_until(&r, 2, 0);
 	assert_false(r.pb.plane->link_up);
 	backend_listen(&r.b);
-	pb_run(&r.pb, 200);
-	assert_int_equal(r.b.met, 3);
-	assert_int_equal(r.pb.link, 1);
+	run_until(&r, 3, 1);
 	assert_true(r.pb.plane->link_up);
 	run_done(&r);
 }
@@ -323,7 +327,7 @@ static void test_comes_back_wrong(void **state)
 	r.b.script.hang_at = VHOST_USER_SET_FEATURES;
 	backend_listen(&r.b);
 	turn = longest_turn(&r.pb, 3000);
-	if (turn > 250) /* it is 1 on a machine at rest */
+	if (turn > 1000) /* it is 1 on a machine at rest; a hang is 2000 */
 		fail_msg("the main loop stood still for %u ms", turn);
 	backend_stop(&r.b);
 	r.b.script.hang_at = 0;
@@ -331,11 +335,11 @@ static void test_comes_back_wrong(void **state)
 	backend_listen(&r.b);
 	pb_run(&r.pb, 3000);
 	assert_int_equal(r.b.met, 1);
+	assert_int_equal(r.pb.link, 0);
 	backend_stop(&r.b);
 	r.b.script.features = FEATURES;
 	backend_listen(&r.b);
-	pb_run(&r.pb, 4500);
-	assert_int_equal(r.b.met, 2);
+	run_until(&r, 2, 1);
 	run_done(&r);
 }
 

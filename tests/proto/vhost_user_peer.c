@@ -208,15 +208,16 @@ static void session(unsigned pairs, bool packed, bool server)
 		unsigned ms;
 
 		peer_kill(&peer);
-		flow_run(&pb, &f, i % 2 ? 5 : 250);
-		if (i % 2 == 0)
-			assert_int_equal(pb.link, 0);
+		flow_run(&pb, &f, 5);
+		/* Every second time, long enough for the guest to see its link go down. */
+		for (unsigned ms = 0; i % 2 == 0 && pb.link != 0 && ms < 10000; ms += 10)
+			flow_run(&pb, &f, 10);
+		assert_true(i % 2 || pb.link == 0);
 		peer_start(&peer);
 		ms = flow_resumes(&pb, &f, 20000);
 		worst = MAX(worst, ms);
 		flow_run(&pb, &f, 100);
-		if (i % 2 == 0)
-			assert_int_equal(pb.link, 1);
+		assert_true(i % 2 || pb.link == 1);
 	}
 	if (n)
 		print_message("  killed %u times, %llu of %llu frames lost; frames again at most "
