@@ -6,11 +6,11 @@
 #include "hostnet/frame_ring.h"
 #include "hostnet/user_frames.h"
 #include "hostnet/user_options.h"
+#include "hostnet/user_slirp.h"
 #include "net/ether.h"
 
 #include <errno.h>
 #include <poll.h>
-#include <slirp/libslirp.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <sys/eventfd.h>
@@ -40,7 +40,6 @@
  * before, and what it sends on its own, can find the ring full and be dropped.
  */
 #define USER_MTU       1500
-#define USER_MTU_MAX   65521 /* libslirp's own limit */
 #define USER_RING      (2 * MIB)
 #define USER_RING_HIGH (USER_RING / 2) /* stop reading sockets */
 #define USER_RING_LOW  (USER_RING / 8) /* go on */
@@ -460,76 +459,6 @@ static int user_probe(struct error *err)
 	return 0;
 }
 
-static int user_forward_error(const struct user *u, const struct user_forward *f, int rc,
-			      struct error *err)
-{
-	unsigned port = ntohs(f->addr_len == sizeof(f->host.in) ? f->host.in.sin_port
-								: f->host.in6.sin6_port);
-
-	switch (rc) {
-	case -EADDRINUSE:
-		return error_set(err, rc,
-				 "%s: hostfwd=%s: %s port %u of the host is in use already: choose "
-				 "another, or end what listens there (ss -%slnp 'sport = :%u')",
-				 u->id, f->text, f->udp ? "UDP" : "TCP", port, f->udp ? "u" : "t",
-				 port);
-	case -EACCES:
-		return error_set(err, rc,
-				 "%s: hostfwd=%s: permission denied on port %u of the host: choose "
-				 "one above 1023, or run as root",
-				 u->id, f->text, port);
-	case -EADDRNOTAVAIL:
-		return error_set(
-			err, rc,
-			"%s: hostfwd=%s: the address is none of this host's: see 'ip addr'", u->id,
-			f->text);
-	default:
-		return error_set(err, rc, "%s: hostfwd=%s: port %u of the host: %s", u->id, f->text,
-				 port, error_name(rc));
-	}
-}
-
-static int user_add_forwards(struct user *u, const struct user_config *config, struct error *err)
-{
-	for (unsigned i = 0; i < config->forwards; i++) {
-		const struct user_forward *f = &config->forward[i];
-		int flags = f->udp ? SLIRP_HOSTFWD_UDP : 0;
-
-		if (f->addr_len == sizeof(f->host.in6))
-			flags |= SLIRP_HOSTFWD_V6ONLY;
-		errno = EINVAL;
-		if (slirp_add_hostxfwd(u->slirp, &f->host.sa, f->addr_len, &f->guest.sa,
-				       f->addr_len, flags) < 0)
-			return user_forward_error(u, f, -errno, err);
-	}
-	return 0;
-}
-
-static Slirp *user_slirp_new(struct user *u, const struct user_config *config)
-{
-	SlirpConfig c = {
-		.version = 4,
-		.restricted = config->restricted,
-		.in_enabled = true,
-		.vnetwork = config->net,
-		.vnetmask = config->mask,
-		.vhost = config->host,
-		.vdhcp_start = config->guest,
-		.vnameserver = config->dns,
-		.in6_enabled = config->ipv6,
-		.vprefix_len = 64,
-		.vhostname = config->hostname,
-		/* TCP segments end at the smaller of the two; IPv6 input ends at the first. */
-		.if_mtu = USER_MTU_MAX,
-		.if_mru = MAX(USER_SEGMENT_MTU, u->hn.mtu),
-	};
-
-	inet_pton(AF_INET6, "fec0::", &c.vprefix_addr6);
-	inet_pton(AF_INET6, "fec0::2", &c.vhost6);
-	inet_pton(AF_INET6, "fec0::3", &c.vnameserver6);
-	return slirp_new(&c, &user_callbacks, u);
-}
-
 static void user_free(struct user *u)
 {
 	if (u->slirp) {
@@ -597,14 +526,11 @@ static int user_open(const struct options *opts, const struct hostnet_params *pa
 	if (!u)
 		return err ? err->code : -ENOMEM;
 	pthread_mutex_lock(&slirp_lock);
-	u->slirp = user_slirp_new(u, &config);
-	if (!u->slirp)
-		rc = error_set(err, -EINVAL, "%s: libslirp %s refuses the configuration", u->id,
-			       slirp_version_string());
-	else
-		rc = user_add_forwards(u, &config, err);
+	u->slirp = user_slirp_create(&config, u->hn.mtu, &user_callbacks, u, u->id, err);
 	pthread_mutex_unlock(&slirp_lock);
-	if (rc == 0)
+	if (!u->slirp)
+		rc = err ? err->code : -EINVAL;
+	else
 		rc = thread_start(&u->thread, "user-net", THREAD_ANY_CPU, user_thread, u, err);
 	if (rc < 0) {
 		user_free(u);
