@@ -72,11 +72,12 @@ static int queue_start(struct inproc_pair *pair, struct inproc_queue *q,
 /* A queue's ring goes out of service; state may be NULL. The worker is parked. */
 static void queue_stop(struct inproc_pair *pair, struct inproc_queue *q, struct vring_state *state)
 {
+	/* Also when it is not started: other pairs may have steered frames here. */
+	if (q == &pair->rx)
+		inproc_rx_drain(pair);
 	if (!q->started)
 		return;
-	if (q == &pair->rx) {
-		inproc_rx_drain(pair);
-	} else {
+	if (q == &pair->tx) {
 		inproc_reload(pair);
 		pair->tx_full_since = 0;
 	}
