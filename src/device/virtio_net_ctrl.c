@@ -184,7 +184,10 @@ static bool mq_pairs_set(struct virtio_net *net, struct reader *r, struct plane_
 	return true;
 }
 
-/* A key, after its length; also the end of RSS_CONFIG and HASH_CONFIG. */
+/*
+ * A key, after its length; also the end of RSS_CONFIG and HASH_CONFIG. Linux 6.12 sends a structure
+ * of its own instead, padded to four bytes, and does without RSS if that is refused.
+ */
 static bool rss_key(struct reader *r, struct rss_config *rss)
 {
 	const uint8_t *key;
@@ -196,6 +199,8 @@ static bool rss_key(struct reader *r, struct rss_config *rss)
 		return false;
 	memset(rss->key, 0, sizeof(rss->key));
 	memcpy(rss->key, key, rss->key_len);
+	if (r->left < 4)
+		take(r, r->left);
 	return true;
 }
 
@@ -310,7 +315,7 @@ uint8_t virtio_net_command(struct virtio_net *net, const uint8_t *cmd, size_t le
 	struct reader r = {.p = cmd, .left = len};
 	struct plane_net_config next = net->config;
 	const struct command *c;
-	uint8_t class, command;
+	uint8_t class = 0, command = 0;
 
 	net->ctrl_commands++;
 	if (!take_u8(&r, &class) || !take_u8(&r, &command))
@@ -325,7 +330,8 @@ uint8_t virtio_net_command(struct virtio_net *net, const uint8_t *cmd, size_t le
 	return NET_OK;
 refused:
 	net->ctrl_refused++;
-	log_debug("%s: control: a command of %zu bytes is refused", net->nic.pci.id, len);
+	log_debug("%s: control: command %u.%u of %zu bytes is refused", net->nic.pci.id, class,
+		  command, len);
 	return NET_ERR;
 }
 

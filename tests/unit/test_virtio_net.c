@@ -724,7 +724,8 @@ static void test_rss(void **state)
 	}
 	len = rss_encode(&good, buf);
 	assert_int_equal(gv_command(&r->gv, ctrl, 4, 1, buf, len - 1), 1);
-	assert_int_equal(gv_command(&r->gv, ctrl, 4, 1, buf, len + 1), 1);
+	assert_int_equal(gv_command(&r->gv, ctrl, 4, 1, buf, len + 4), 1);
+	assert_int_equal(gv_command(&r->gv, ctrl, 4, 1, buf, len + 1), 0); /* padding */
 	assert_int_equal(rss->types, RSS_TCPV4 | RSS_IPV4);
 	/* The number of pairs ends steering by hash. */
 	assert_int_equal(gv_command(&r->gv, ctrl, 4, 0, "\2\0", 2), 0);
