@@ -35,10 +35,10 @@ void log_set_raw_terminal(bool raw);
 #define log_error(...) log_msg(LOG_LEVEL_ERROR, __VA_ARGS__)
 #define log_warn(...)  log_msg(LOG_LEVEL_WARN, __VA_ARGS__)
 #define log_info(...)  log_msg(LOG_LEVEL_INFO, __VA_ARGS__)
-#define log_debug(...)                                                                             \
-	do {                                                                                       \
-		if (log_get_level() >= LOG_LEVEL_DEBUG)                                            \
-			log_msg(LOG_LEVEL_DEBUG, __VA_ARGS__);                                     \
+#define log_debug(...)                                         \
+	do {                                                   \
+		if (log_get_level() >= LOG_LEVEL_DEBUG)        \
+			log_msg(LOG_LEVEL_DEBUG, __VA_ARGS__); \
 	} while (0)
 
 /*
@@ -50,11 +50,11 @@ struct log_limit {
 	_Atomic uint32_t count;
 };
 bool log_limited(struct log_limit *limit);
-#define log_warn_limited(...)                                                                      \
-	do {                                                                                       \
-		static struct log_limit limit_;                                                    \
-		if (!log_limited(&limit_))                                                         \
-			log_msg(LOG_LEVEL_WARN, __VA_ARGS__);                                      \
+#define log_warn_limited(...)                                 \
+	do {                                                  \
+		static struct log_limit limit_;               \
+		if (!log_limited(&limit_))                    \
+			log_msg(LOG_LEVEL_WARN, __VA_ARGS__); \
 	} while (0)
 
 #endif

@@ -13,7 +13,7 @@ struct option_key {
 	const char *name;  /* "ifname" */
 	const char *value; /* what the value looks like: "NAME", "on|off" */
 	const char *help;  /* one line */
-	bool repeat;       /* may be given more than once */
+	bool repeat;	   /* may be given more than once */
 };
 
 struct option_entry {
