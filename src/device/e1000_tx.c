@@ -473,11 +473,13 @@ static void complete(struct e1000 *e, unsigned n, uint64_t now)
 
 bool e1000_tx_run(struct e1000 *e, unsigned budget, uint64_t now)
 {
+	if (now >= e->tx.retry)
+		e->tx.retry = 0;
 	while (budget) {
 		unsigned want, done, sent;
 
 		if (!(E1000_REG(e, REG_TCTL) & TCTL_EN) || !nic_dma_allowed(&e->dma) ||
-		    now < e->tx.retry)
+		    e->tx.retry)
 			return false;
 		want = MIN(available(e), E1000_TX_DESCS);
 		if (!want)
@@ -504,7 +506,7 @@ bool e1000_tx_run(struct e1000 *e, unsigned budget, uint64_t now)
 			return false;
 		budget -= MIN(MAX(e->tx.nframes, 1U), budget);
 	}
-	return available(e) && now >= e->tx.retry;
+	return available(e) && !e->tx.retry;
 }
 
 void e1000_tx_reset(struct e1000 *e)
