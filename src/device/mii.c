@@ -128,7 +128,7 @@ uint16_t mii_read(struct mii *mii, unsigned reg)
 
 	/* A lost link shows once, even if it is back (22.2.4.2.13). */
 	if (reg == MII_BMSR && mii->lost) {
-		mii->lost = false;
+		mii->lost = !mii_link(mii);
 		value &= (uint16_t)~MII_BMSR_LINK;
 	}
 	return value;
