@@ -1,10 +1,12 @@
 // SPDX-License-Identifier: Apache-2.0
+#include "device/e1000_model.h"
 #include "device/nic.h"
 #include "device/virtio_net.h"
 
 /* In the order of the usage text; the first is the default. */
 const struct nic_ops *const nic_table[] = {
 	&virtio_net_ops,
+	&e1000_nic_ops,
 	NULL,
 };
 
