@@ -279,7 +279,7 @@ static void inproc_close(struct plane *plane)
 		p->mailbox->p = NULL;
 		mailbox_put(p->mailbox);
 	}
-	p->hn->ops->close(p->hn);
+	hostnet_close(p->hn);
 	steer_free(atomic_load(&p->steer));
 	inproc_config_free(p);
 	free(p);
@@ -313,7 +313,7 @@ int inproc_new(struct hostnet *hn, const struct options *opts, const struct plan
 	int ret;
 
 	if (!p) {
-		hn->ops->close(hn);
+		hostnet_close(hn);
 		return error_set(err, -ENOMEM, "%s: no memory for the data plane", params->id);
 	}
 	p->plane.ops = &inprocess_ops;
@@ -341,6 +341,11 @@ int inproc_new(struct hostnet *hn, const struct options *opts, const struct plan
 	return 0;
 }
 
+static struct hostnet *inproc_frames(struct plane *plane)
+{
+	return from_plane(plane)->hn;
+}
+
 static int inproc_open(const char *backend, const struct options *opts,
 		       const struct plane_params *params, struct plane **out, struct error *err)
 {
@@ -359,6 +364,8 @@ static int inproc_open(const char *backend, const struct options *opts,
 	if (!ops)
 		return error_set(err, -ENOENT, "%s: there is no frame back-end \"%s\"", params->id,
 				 backend);
+	if (params->frames)
+		return inproc_new(hostnet_share(params->frames), opts, params, true, out, err);
 	ret = ops->open(opts, &hp, &hn, err);
 	if (ret)
 		return ret;
@@ -379,5 +386,6 @@ const struct plane_ops inprocess_ops = {
 	.queue_set = inproc_queue_set,
 	.counters = inproc_counters,
 	.announce = inproc_announce,
+	.frames = inproc_frames,
 	.close = inproc_close,
 };

@@ -22,6 +22,7 @@
  * All ops are called from the control thread (the main loop's), one at a time for one plane.
  */
 struct plane;
+struct hostnet;
 
 /** One virtqueue as the plane gets it: 2i is receiveq i, 2i+1 transmitq i. */
 struct plane_queue {
@@ -65,6 +66,7 @@ struct plane_params {
 	struct guest_mem *mem;
 	struct loop *loop;
 	const struct plane_events *events;
+	struct hostnet *frames; /* share this frame back-end instead of opening one; NULL: none */
 };
 
 struct plane_start {
@@ -151,6 +153,9 @@ struct plane_ops {
 	 * ARP request through the attachment point. NULL where the plane cannot.
 	 */
 	int (*announce)(struct plane *plane);
+
+	/** The frame back-end that it uses, which another plane may share; NULL, or NULL: none. */
+	struct hostnet *(*frames)(struct plane *plane);
 
 	void (*close)(struct plane *plane);
 };

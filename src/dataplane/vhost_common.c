@@ -104,8 +104,8 @@ void vhost_offload_features(struct virtio_features *f, uint32_t tx, uint32_t rx)
 	features_set(f, VIRTIO_NET_F_HOST_USO, uso);
 }
 
-static int missing_features(const char *id, const char *who, const struct virtio_features *want,
-			    const struct virtio_features *can, struct error *err)
+int vhost_missing_features(const char *id, const char *who, const struct virtio_features *want,
+			   const struct virtio_features *can, struct error *err)
 {
 	char names[256] = "";
 	size_t len = 0;
@@ -126,7 +126,7 @@ int vhost_check_start(const char *id, const char *who, const struct plane_start 
 		      const struct virtio_features *can, unsigned max, struct error *err)
 {
 	if (!features_within(&start->features, can))
-		return missing_features(id, who, &start->features, can, err);
+		return vhost_missing_features(id, who, &start->features, can, err);
 	if (!features_has(&start->features, VIRTIO_F_VERSION_1))
 		return error_set(err, -ENOTSUP,
 				 "%s: the driver is a legacy one (no VIRTIO_F_VERSION_1)", id);

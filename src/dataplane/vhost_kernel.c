@@ -154,7 +154,7 @@ static void vk_free(struct vk_plane *p)
 			close(p->rings[i].err.fd);
 	}
 	if (p->tap)
-		p->tap->ops->close(p->tap);
+		hostnet_close(p->tap);
 	free(p->kernels);
 	free(p->rings);
 	free(p);
@@ -220,10 +220,17 @@ static int vk_open_tap(struct vk_plane *p, const struct options *opts,
 		.mac = params->mac,
 		.loop = params->loop,
 	};
-	int rc = tap_ops.open(opts, &hp, &p->tap, err);
+	int rc = 0;
 
+	if (params->frames)
+		p->tap = hostnet_share(params->frames);
+	else
+		rc = tap_ops.open(opts, &hp, &p->tap, err);
 	if (rc)
 		return rc;
+	if (p->tap->queues < p->npairs)
+		return error_set(err, -EINVAL, "%s: the TAP has %u queues, not %u", p->id,
+				 p->tap->queues, p->npairs);
 	if (!tap_has_header(p->tap))
 		return error_set(err, -EINVAL,
 				 "%s: the TAP given with fd= has no header before its frames: "
@@ -450,6 +457,11 @@ static void vk_counters(struct plane *plane, unsigned queue, struct plane_queue_
 	out->frames_in = out->frames_out + out->drops[PLANE_DROP_NO_RX_BUFFER];
 }
 
+static struct hostnet *vk_frames(struct plane *plane)
+{
+	return to_vk(plane)->tap;
+}
+
 static int vk_announce(struct plane *plane)
 {
 	struct vk_plane *p = to_vk(plane);
@@ -495,5 +507,6 @@ const struct plane_ops vhost_kernel_ops = {
 	.queue_set = vk_queue_set,
 	.counters = vk_counters,
 	.announce = vk_announce,
+	.frames = vk_frames,
 	.close = vk_close,
 };

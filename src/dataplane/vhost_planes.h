@@ -43,6 +43,10 @@ void vhost_offload_features(struct virtio_features *f, uint32_t tx, uint32_t rx)
 int vhost_check_start(const char *id, const char *who, const struct plane_start *start,
 		      const struct virtio_features *can, unsigned max, struct error *err);
 
+/** Sets err to name the features in want that are not in can. Returns -ENOTSUP. */
+int vhost_missing_features(const char *id, const char *who, const struct virtio_features *want,
+			   const struct virtio_features *can, struct error *err);
+
 /** "VIRTIO_NET_F_MQ" or "feature bit 70"; the string is valid until the next call. */
 const char *vhost_feature_name(unsigned bit);
 

@@ -106,7 +106,26 @@ struct hostnet {
 	uint32_t offloads_rx; /* … and could hand over unfinished (what set_offloads may name) */
 	unsigned queues;      /* pairs it really has */
 	unsigned mtu;
+	unsigned shares; /* owners besides the first: see hostnet_share() */
 };
+
+/**
+ * One more owner: a live switch keeps the attachment point while its user changes. Only one of
+ * them moves frames at a time; each calls hostnet_close() in the end. Control thread.
+ */
+static inline struct hostnet *hostnet_share(struct hostnet *hn)
+{
+	hn->shares++;
+	return hn;
+}
+
+static inline void hostnet_close(struct hostnet *hn)
+{
+	if (hn->shares)
+		hn->shares--;
+	else
+		hn->ops->close(hn);
+}
 
 /** All of them, in the order of the usage text; NULL at the end. */
 extern const struct hostnet_ops *const hostnet_table[];

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "unit/plane_bed.h"
 
+#include "dataplane/handover.h"
 #include "vhost/user_io.h"
 
 #include <pthread.h>
@@ -379,13 +380,65 @@ static void test_ops_meanwhile(void **state)
 	run_done(&r);
 }
 
+/*
+ * A live switch to a back-end that fails once it is given the rings: the old plane, itself a
+ * vhost-user one, goes on from the same state.
+ */
+static void test_handover_back(void **state)
+{
+	static const struct script bad[] = {
+		{.close_at = VHOST_USER_SET_VRING_NUM},
+		{.close_at = VHOST_USER_SET_STATUS},
+		{.hang_at = VHOST_USER_SET_VRING_ADDR},
+		{.refuse = VHOST_USER_SET_FEATURES},
+	};
+	struct plane_params params = {.id = "net0", .queue_pairs = 1, .mac = pb_guest_mac};
+	struct plane_start start = {.nqueues = 2};
+	struct plane_handover ho;
+	struct options opts;
+	struct backend b;
+	struct running r;
+	struct error err;
+	char text[128];
+
+	run_with(&r, &(struct script){0}, 1);
+	params.mem = r.pb.gm;
+	params.loop = r.pb.loop;
+	params.events = &r.pb.events;
+	start.features = r.pb.features;
+	start.queues = r.pb.queues;
+	start.config = &r.pb.config;
+	for (unsigned i = 0; i < ARRAY_SIZE(bad); i++) {
+		backend_start(&b, &bad[i]);
+		snprintf(text, sizeof(text), "socket=%s", b.sock);
+		assert_int_equal(options_parse(&opts, text, &err), 0);
+		ho = (struct plane_handover){
+			.backend = "vhost-user",
+			.opts = &opts,
+			.params = &params,
+			.need = r.pb.features,
+			.start = &start,
+			.plane = r.pb.plane,
+		};
+		assert_true(plane_handover(&ho, &err) < 0);
+		assert_text(err, "stays on vhost-user");
+		assert_ptr_equal(ho.plane, r.pb.plane);
+		assert_false(ho.stopped);
+		assert_true(ho.stop_ns > 0);
+		assert_int_equal(r.b.met, 2 + i);
+		options_free(&opts);
+		backend_done(&b);
+	}
+	run_done(&r);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_refused),	      cmocka_unit_test(test_nobody_there),
 		cmocka_unit_test(test_hangs_at_stop), cmocka_unit_test(test_lies_about_base),
 		cmocka_unit_test(test_comes_back),    cmocka_unit_test(test_comes_back_wrong),
-		cmocka_unit_test(test_ops_meanwhile),
+		cmocka_unit_test(test_ops_meanwhile), cmocka_unit_test(test_handover_back),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -1,12 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-#include "plane_bed.h"
+#include "plane_tap.h"
 
 #include "dataplane/vhost_planes.h"
-
-#include <linux/if_packet.h>
-#include <net/ethernet.h>
-#include <net/if.h>
-#include <sys/socket.h>
 
 /*
  * vhost-net with a driver of our own in front and a packet socket behind: needs /dev/vhost-net and
@@ -24,76 +19,6 @@ static int skip_unless_there(void **state)
 	return 1;
 }
 
-/* What the host has of the TAP. */
-static int host_socket(void)
-{
-	struct sockaddr_ll addr = {
-		.sll_family = AF_PACKET,
-		.sll_protocol = htobe16(PB_TYPE),
-		.sll_ifindex = (int)if_nametoindex(TAP),
-	};
-	int size = 4 << 20;
-	int fd = socket(AF_PACKET, SOCK_RAW | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
-
-	assert_true(fd >= 0);
-	setsockopt(fd, SOL_SOCKET, SO_RCVBUFFORCE, &size, sizeof(size));
-	assert_int_equal(bind(fd, (struct sockaddr *)&addr, sizeof(addr)), 0);
-	return fd;
-}
-
-static bool host_get(int fd, uint64_t *seq)
-{
-	uint8_t frame[2048];
-	struct sockaddr_ll from;
-	socklen_t len = sizeof(from);
-	ssize_t n;
-
-	do {
-		n = recvfrom(fd, frame, sizeof(frame), 0, (struct sockaddr *)&from, &len);
-		if (n < 0)
-			return false;
-	} while (from.sll_pkttype == PACKET_OUTGOING);
-	assert_true(n >= (ssize_t)PB_FRAME);
-	*seq = load_be64(frame + PB_SEQ_AT);
-	return true;
-}
-
-static void host_put(int fd, uint64_t seq)
-{
-	uint8_t frame[PB_FRAME];
-
-	pb_frame(frame, true, seq);
-	assert_int_equal(send(fd, frame, sizeof(frame), 0), sizeof(frame));
-}
-
-/* Sends n frames each way, in step; all must arrive once and in order. */
-static void exchange(struct pb *pb, int host, uint64_t *seq, unsigned n)
-{
-	uint64_t from = *seq, got_host = from, got_guest = from, sent = from, s;
-	uint64_t end = clock_ns() + 10 * NSEC_PER_SEC;
-
-	while ((got_host < from + n || got_guest < from + n) && clock_ns() < end) {
-		uint64_t behind = MIN(got_host, got_guest);
-
-		if (sent < from + n && sent - behind < 64 && pb_send(pb, 0, sent)) {
-			host_put(host, sent);
-			sent++;
-		}
-		while (host_get(host, &s)) {
-			assert_int_equal(s, got_host);
-			got_host++;
-		}
-		while (pb_recv(pb, 0, &s)) {
-			assert_int_equal(s, got_guest);
-			got_guest++;
-		}
-		loop_run_once(pb->loop, 0);
-	}
-	assert_int_equal(got_host, from + n);
-	assert_int_equal(got_guest, from + n);
-	*seq = from + n;
-}
-
 static void test_frames(void **state)
 {
 	struct plane_queue_counters c;
@@ -105,7 +30,7 @@ static void test_frames(void **state)
 		skip();
 	pb_init(&pb, 1, 256, false);
 	pb_open(&pb, "vhost-net", "ifname=" TAP ",busy-poll-us=20");
-	host = host_socket();
+	host = host_socket(TAP);
 	exchange(&pb, host, &seq, 20000);
 	pb.plane->ops->counters(pb.plane, 1, &c);
 	assert_true(c.frames_out >= 20000);
@@ -130,7 +55,7 @@ static void test_stop_and_go(void **state)
 		skip();
 	pb_init(&pb, 1, 128, false);
 	pb_open(&pb, "vhost-net", "ifname=" TAP);
-	host = host_socket();
+	host = host_socket(TAP);
 	for (unsigned i = 0; i < 200; i++) {
 		uint64_t s, want = seq;
 
@@ -166,7 +91,7 @@ static void test_memory_changes(void **state)
 		skip();
 	pb_init(&pb, 1, 256, false);
 	pb_open(&pb, "vhost-net", "ifname=" TAP);
-	host = host_socket();
+	host = host_socket(TAP);
 	for (unsigned i = 0; i < 10; i++) {
 		assert_int_equal(guest_mem_add_ram(pb.gm, "more", 4 * GIB, 2 * MIB, NULL, &err), 0);
 		exchange(&pb, host, &seq, 100);
@@ -212,7 +137,7 @@ static void test_queues(void **state)
 		skip();
 	pb_init(&pb, 4, 256, false);
 	pb_open(&pb, "vhost-net", "ifname=" TAP);
-	host = host_socket();
+	host = host_socket(TAP);
 	for (unsigned i = 0; i < 400; i++)
 		assert_true(pb_send(&pb, i % 4, seq++));
 	for (uint64_t end = clock_ns() + 2 * NSEC_PER_SEC; got < 400 && clock_ns() < end;)
