@@ -6,6 +6,7 @@ const struct plane_ops *const plane_table[] = {
 	&inprocess_ops,
 	&vhost_kernel_ops,
 	&vhost_user_ops,
+	&vhost_vdpa_ops,
 	NULL,
 };
 
