@@ -27,6 +27,8 @@ static bool update(struct nic_irq *irq, uint64_t now)
 	bool waited = irq->deadline != NIC_IRQ_NEVER;
 	uint64_t due = irq->last ? irq->last + irq->interval : 0;
 
+	if (irq->changed)
+		irq->changed(irq->opaque, irq->cause, irq->mask);
 	if (want && !irq->level && now < due) {
 		irq->deadline = due;
 		irq->delayed += !waited;
@@ -65,6 +67,14 @@ void nic_irq_raise(struct nic_irq *irq, uint32_t causes, uint64_t now)
 		return;
 	pthread_mutex_lock(&irq->lock);
 	irq->cause |= causes;
+	unlock(irq, update(irq, now));
+}
+
+void nic_irq_urge(struct nic_irq *irq, uint32_t causes, uint64_t now)
+{
+	pthread_mutex_lock(&irq->lock);
+	irq->cause |= causes;
+	irq->last = 0;
 	unlock(irq, update(irq, now));
 }
 

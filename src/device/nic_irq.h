@@ -21,6 +21,8 @@ struct nic_irq {
 	pthread_mutex_t lock;
 	struct pci_dev *dev;
 	void (*held)(void *opaque); /* called when an assertion starts to wait: wake the worker */
+	/* Called with the lock held when cause or mask may have changed; NULL: nobody follows. */
+	void (*changed)(void *opaque, uint32_t cause, uint32_t mask);
 	void *opaque;
 	uint32_t cause, mask;
 	bool level;
@@ -48,6 +50,9 @@ uint32_t nic_irq_set_mask(struct nic_irq *irq, uint32_t and, uint32_t or, uint64
 
 /** Minimum time between two assertions, in ns. */
 void nic_irq_set_interval(struct nic_irq *irq, uint64_t interval, uint64_t now);
+
+/** Adds causes that may not wait: asserts what is held back, too. */
+void nic_irq_urge(struct nic_irq *irq, uint32_t causes, uint64_t now);
 
 uint32_t nic_irq_cause(struct nic_irq *irq);
 uint32_t nic_irq_mask(struct nic_irq *irq);

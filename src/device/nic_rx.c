@@ -118,6 +118,11 @@ int nic_rx_pull(struct nic_rx *rx)
 		rx->flow->bytes_in += (uint64_t)len;
 		return 1;
 	}
+	if (len < ETHER_MIN_LEN) {
+		/* On the wire it would have been padded. */
+		memset(rx->bounce + len, 0, (size_t)(ETHER_MIN_LEN - len));
+		len = ETHER_MIN_LEN;
+	}
 	rx->flags = off.flags & (NET_NEEDS_CSUM | NET_DATA_VALID) ? NIC_RX_CSUM_GOOD : 0;
 	iov = (struct iovec){rx->bounce, (size_t)len};
 	if (!off.gso_type) {
