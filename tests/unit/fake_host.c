@@ -153,6 +153,55 @@ static void coalesce_drain(struct bus_host *host)
 	}
 }
 
+static int map_memory(struct bus_host *host, uint64_t gpa, uint64_t size, void *hva, bool readonly)
+{
+	struct fake_host *h = fake_of(host);
+	int ret = -ENOSPC;
+
+	if (h->no_map)
+		return -ENOTSUP;
+	pthread_mutex_lock(&h->lock);
+	for (unsigned i = 0; i < ARRAY_SIZE(h->maps) && ret; i++) {
+		if (h->maps[i].used)
+			continue;
+		h->maps[i] = (struct fake_map){true, gpa, size, hva, readonly};
+		ret = 0;
+	}
+	pthread_mutex_unlock(&h->lock);
+	return ret;
+}
+
+static int unmap_memory(struct bus_host *host, uint64_t gpa)
+{
+	struct fake_host *h = fake_of(host);
+	int ret = -ENOENT;
+
+	pthread_mutex_lock(&h->lock);
+	for (unsigned i = 0; i < ARRAY_SIZE(h->maps) && ret; i++) {
+		if (!h->maps[i].used || h->maps[i].gpa != gpa)
+			continue;
+		h->maps[i].used = false;
+		ret = 0;
+	}
+	pthread_mutex_unlock(&h->lock);
+	return ret;
+}
+
+const uint8_t *fake_mapped(struct fake_host *h, uint64_t addr, unsigned size)
+{
+	const uint8_t *p = NULL;
+
+	pthread_mutex_lock(&h->lock);
+	for (unsigned i = 0; i < ARRAY_SIZE(h->maps); i++) {
+		const struct fake_map *m = &h->maps[i];
+
+		if (m->used && addr >= m->gpa && addr - m->gpa + size <= m->size)
+			p = m->hva + (addr - m->gpa);
+	}
+	pthread_mutex_unlock(&h->lock);
+	return p;
+}
+
 static const struct bus_host_ops ops = {
 	.msi_send = msi_send,
 	.irqfd_attach = irqfd_attach,
@@ -162,6 +211,8 @@ static const struct bus_host_ops ops = {
 	.ioeventfd = ioeventfd,
 	.coalesce = coalesce,
 	.coalesce_drain = coalesce_drain,
+	.map_memory = map_memory,
+	.unmap_memory = unmap_memory,
 };
 
 static void must(bool ok, const struct error *err)
@@ -205,6 +256,9 @@ void fake_host_fini(struct fake_host *h)
 	pci_bus_destroy(h->pci);
 	if (fake_irqfds(h) || fake_ioeventfds(h))
 		abort(); /* a device left something behind */
+	for (unsigned i = 0; i < ARRAY_SIZE(h->maps); i++)
+		if (h->maps[i].used)
+			abort();
 	bus_destroy(h->mmio);
 	bus_destroy(h->pio);
 	guest_mem_destroy(h->mem);
@@ -271,8 +325,13 @@ void fake_write(struct fake_host *h, uint64_t addr, uint64_t value, unsigned siz
 
 uint64_t fake_read(struct fake_host *h, uint64_t addr, unsigned size)
 {
+	const uint8_t *mapped = fake_mapped(h, addr, size);
 	uint8_t bytes[8] = {0};
 
+	if (mapped) {
+		memcpy(bytes, mapped, size);
+		return load_le64(bytes);
+	}
 	coalesce_drain(&h->host);
 	bus_read(h->mmio, addr, bytes, size);
 	return load_le64(bytes);

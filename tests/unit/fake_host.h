@@ -36,6 +36,13 @@ struct fake_zone {
 	unsigned len;
 };
 
+struct fake_map {
+	bool used;
+	uint64_t gpa, size;
+	uint8_t *hva;
+	bool readonly;
+};
+
 struct fake_posted {
 	uint64_t addr, value;
 	unsigned size;
@@ -56,6 +63,8 @@ struct fake_host {
 	struct fake_zone zones[16];
 	struct fake_posted posted[128]; /* MMIO writes that wait in the ring */
 	unsigned nposted;
+	bool no_map;
+	struct fake_map maps[8]; /* host memory in the guest: reads there do not leave it */
 	bool lines[32];
 	unsigned line_changes;
 };
@@ -77,6 +86,8 @@ void fake_pump(struct fake_host *h);
 
 unsigned fake_irqfds(const struct fake_host *h);
 unsigned fake_ioeventfds(const struct fake_host *h);
+/** The host memory mapped there, or NULL. */
+const uint8_t *fake_mapped(struct fake_host *h, uint64_t addr, unsigned size);
 /** Whether writes there are posted. */
 bool fake_is_posted(struct fake_host *h, uint64_t addr, unsigned size);
 
