@@ -37,9 +37,9 @@ static struct hostnet *same_tap(const struct plane_handover *ho)
 		hn = ho->plane->ops->frames(ho->plane);
 	if (!hn || hn->ops != &tap_ops || options_get(ho->opts, "fd"))
 		return NULL;
-	if (strcmp(ho->backend, "tap") && strcmp(ho->backend, "vhost-net"))
+	if (strcmp(ho->backend, "tap") != 0 && strcmp(ho->backend, "vhost-net") != 0)
 		return NULL;
-	if (ifname && strcmp(ifname, tap_ifname(hn)))
+	if (ifname && strcmp(ifname, tap_ifname(hn)) != 0)
 		return NULL;
 	return hn;
 }
@@ -54,11 +54,13 @@ static int check_features(const struct plane_handover *ho, struct plane *to, str
 	return vhost_missing_features(ho->params->id, to->ops->name, &ho->need, &can, err);
 }
 
+/* Opens the new plane; *to is left alone unless all is well. */
 static int prepare(struct plane_handover *ho, struct plane **to, struct error *err)
 {
 	const struct plane_ops *ops = plane_for_backend(ho->backend);
 	const char *bridge = options_get(ho->opts, "bridge");
 	struct plane_params params = *ho->params;
+	struct plane *opened = NULL;
 	int rc;
 
 	if (!ops)
@@ -74,12 +76,14 @@ static int prepare(struct plane_handover *ho, struct plane **to, struct error *e
 		if (rc)
 			return rc;
 	}
-	rc = ops->open(ho->backend, ho->opts, &params, to, err);
-	if (rc)
+	rc = ops->open(ho->backend, ho->opts, &params, &opened, err);
+	if (!opened)
 		return rc;
-	rc = check_features(ho, *to, err);
+	rc = check_features(ho, opened, err);
 	if (rc)
-		ops->close(*to);
+		ops->close(opened);
+	else
+		*to = opened;
 	return rc;
 }
 
@@ -129,14 +133,14 @@ static int move_rings(struct plane_handover *ho, struct plane *to, struct error 
 int plane_handover(struct plane_handover *ho, struct error *err)
 {
 	uint64_t begin = clock_ns();
-	struct plane *to;
+	struct plane *to = NULL;
 	int rc;
 
 	ho->moved = ho->stopped = false;
 	ho->stop_ns = ho->start_ns = 0;
 	rc = prepare(ho, &to, err);
 	ho->prepare_ns = clock_ns() - begin;
-	if (rc)
+	if (!to)
 		return error_prefix(err, rc, "%s stays on %s", ho->params->id,
 				    ho->plane->ops->name);
 	if (ho->start)

@@ -57,7 +57,7 @@ int netif_counters(const char *ifname, struct netif_counters *out)
 	while (rc && fgets(line, sizeof(line), f)) {
 		char *colon = strchr(line, ':');
 
-		if (!colon || sscanf(line, " %63[^:]", name) != 1 || strcmp(name, ifname))
+		if (!colon || sscanf(line, " %63[^:]", name) != 1 || strcmp(name, ifname) != 0)
 			continue;
 		if (sscanf(colon + 1,
 			   "%" SCNu64 " %" SCNu64 " %*u %" SCNu64 " %*u %*u %*u %*u %" SCNu64

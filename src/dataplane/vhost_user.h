@@ -33,8 +33,6 @@ struct vu_plane {
 	struct plane plane;
 	char id[32];
 	char path[sizeof(((struct sockaddr_un *)0)->sun_path)];
-	bool server;
-	uint8_t mac[6];
 	unsigned mtu;
 	unsigned npairs;
 	struct loop *loop;
@@ -44,11 +42,13 @@ struct vu_plane {
 
 	/* What the NIC asked for. */
 	struct virtio_features offered; /* as on the first connection: constant */
-	bool started;
 	uint64_t acked;
+	struct vu_ring *rings; /* two a pair */
 	unsigned active_pairs;
 	bool nic_link_up;
-	struct vu_ring *rings; /* two a pair */
+	bool started;
+	bool server;
+	uint8_t mac[6];
 	struct vhost_user_inflight_region inflight;
 
 	/* The connection. */
@@ -57,8 +57,8 @@ struct vu_plane {
 	struct loop_fd conn, requests; /* watched while VU_UP */
 	struct loop_fd listener_fd;    /* server: watched while VU_DOWN */
 	struct loop_timer retry;
-	unsigned retry_ms;
 	uint64_t lost_at;
+	unsigned retry_ms;
 	bool reported; /* its absence has been logged */
 
 	/* The helper; everything above is its own while VU_MEETING. */
@@ -68,10 +68,10 @@ struct vu_plane {
 	struct error helper_err;
 
 	/* The guest's link. */
-	unsigned link_down_after; /* ms */
 	struct loop_timer link_timer;
-	bool link_told_down;
 	uint64_t reconnects;
+	unsigned link_down_after; /* ms */
+	bool link_told_down;
 };
 
 /* Bits that a back-end must have if the guest uses them; the others are the NIC's business. */

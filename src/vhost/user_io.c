@@ -176,21 +176,18 @@ static void put_fds(struct msghdr *mh, void *control, const struct vhost_user_ms
 int vhost_user_send(int fd, const struct vhost_user_msg *msg, uint64_t deadline, struct error *err)
 {
 	char control[CMSG_SPACE(sizeof(int) * VHOST_USER_FDS_MAX)] = {0};
+	uint8_t wire[sizeof(msg->hdr) + sizeof(msg->payload)];
 	size_t len = sizeof(msg->hdr) + msg->hdr.size, done = 0;
 
+	if (msg->hdr.size > sizeof(msg->payload))
+		return error_set(err, -EINVAL, "a payload of %u bytes", msg->hdr.size);
+	memcpy(wire, &msg->hdr, sizeof(msg->hdr));
+	memcpy(wire + sizeof(msg->hdr), &msg->payload, msg->hdr.size);
 	while (done < len) {
-		bool head = done < sizeof(msg->hdr);
-		struct iovec iov[2] = {
-			{(uint8_t *)(uintptr_t)&msg->hdr + done,
-			 head ? sizeof(msg->hdr) - done : 0},
-			{(uint8_t *)(uintptr_t)&msg->payload + (head ? 0 : done - sizeof(msg->hdr)),
-			 head ? msg->hdr.size : len - done},
-		};
-		struct msghdr mh = {.msg_iov = iov, .msg_iovlen = 2};
+		struct iovec iov = {wire + done, len - done};
+		struct msghdr mh = {.msg_iov = &iov, .msg_iovlen = 1};
 		ssize_t n;
 
-		if (!head)
-			iov[0] = (struct iovec){0};
 		if (done == 0 && msg->nfds)
 			put_fds(&mh, control, msg);
 		n = sendmsg(fd, &mh, MSG_DONTWAIT | MSG_NOSIGNAL);

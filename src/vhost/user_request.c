@@ -84,7 +84,7 @@ int vhost_user_tell(struct vhost_user_frontend *fe, struct vhost_user_msg *msg, 
 {
 	uint32_t request = msg->hdr.request;
 	bool ack = vhost_user_has(fe, VHOST_USER_PROTOCOL_F_REPLY_ACK);
-	struct vhost_user_msg reply;
+	struct vhost_user_msg reply = {0};
 	int rc;
 
 	if (ack)
