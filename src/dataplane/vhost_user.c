@@ -324,20 +324,25 @@ static void vu_stop(struct plane *plane, struct plane_queue *queues, unsigned nq
 	vhost_user_inflight_free(&p->inflight);
 }
 
+void vu_sync_rings(struct vu_plane *p)
+{
+	struct error err;
+
+	vhost_user_within(&p->fe, OP_MS);
+	if (vu_enable_rings(p, &err))
+		vu_op_failed(p, &err);
+}
+
 static int vu_configure(struct plane *plane, const struct plane_net_config *config)
 {
 	struct vu_plane *p = to_vu(plane);
-	struct error err;
 
 	if (config->rss.enabled)
 		return -ENOTSUP;
 	vu_link_settle(p);
 	take_config(p, config);
-	if (p->state != VU_UP || !p->started)
-		return 0;
-	vhost_user_within(&p->fe, OP_MS);
-	if (vu_enable_rings(p, &err))
-		vu_op_failed(p, &err);
+	if (p->state == VU_UP && p->started)
+		vu_sync_rings(p);
 	return 0;
 }
 

@@ -110,6 +110,9 @@ void vu_stop_ring(struct vu_ring *r);
 /** An operation in the control thread failed: with -EIO the back-end said no, and is there. */
 void vu_op_failed(struct vu_plane *p, const struct error *err);
 
+/** Has the rings that run be those that should, now. */
+void vu_sync_rings(struct vu_plane *p);
+
 /** Answers the back-end's requests. */
 void vu_requests(struct loop_fd *watch, uint32_t events);
 

@@ -145,9 +145,13 @@ static void vu_up(struct vu_plane *p)
 		p->lost_at = 0;
 	}
 	vu_nudge(p);
-	if (p->link_told_down && p->events)
+	if (!p->link_told_down)
+		return;
+	if (p->events)
 		p->events->link_changed(p->events->opaque, true);
 	p->link_told_down = false;
+	if (p->state == VU_UP && p->started)
+		vu_sync_rings(p); /* in case the NIC's link is down for another reason as well */
 }
 
 /* What the helper has come to, once it has ended. */
@@ -193,7 +197,11 @@ static void vu_link_overdue(struct loop_timer *timer)
 {
 	struct vu_plane *p = timer->opaque;
 
+	vu_link_settle(p);
+	if (p->state == VU_UP)
+		return; /* just in time */
 	p->link_told_down = true;
+	p->plane.link_up = false;
 	if (p->events)
 		p->events->link_changed(p->events->opaque, false);
 }
@@ -208,7 +216,6 @@ void vu_link_lost(struct vu_plane *p, const char *why)
 	vhost_user_hang_up(&p->fe);
 	vu_rings_lost(p);
 	p->lost_at = clock_ns();
-	p->plane.link_up = false;
 	p->retry_ms = 0;
 	loop_timer_set(p->loop, &p->link_timer, p->lost_at + p->link_down_after * NSEC_PER_MSEC);
 	vu_look_out(p);

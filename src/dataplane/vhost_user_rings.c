@@ -49,9 +49,16 @@ static int check_backend(struct vu_plane *p, struct error *err)
 	return 0;
 }
 
+/*
+ * A link that is down because we said so does not count: it is about to come up, and a back-end
+ * throws away what it finds in a transmit queue that is disabled (vhost-user.rst, "Ring states").
+ */
 static bool should_run(const struct vu_ring *r)
 {
-	return r->given && !r->broken && r->p->nic_link_up && r->index / 2 < r->p->active_pairs;
+	const struct vu_plane *p = r->p;
+
+	return r->given && !r->broken && (p->nic_link_up || p->link_told_down) &&
+	       r->index / 2 < p->active_pairs;
 }
 
 int vu_give_ring(struct vu_ring *r, const struct mem_table *table, struct error *err)
