@@ -74,7 +74,8 @@ void nic_irq_urge(struct nic_irq *irq, uint32_t causes, uint64_t now)
 {
 	pthread_mutex_lock(&irq->lock);
 	irq->cause |= causes;
-	irq->last = 0;
+	if (!irq->level)
+		irq->last = 0;
 	unlock(irq, update(irq, now));
 }
 

@@ -67,8 +67,8 @@ static int take(struct rtl8139 *r, uint32_t len, struct slots *s)
 		const struct rtl_desc *d;
 		uint32_t opts1;
 
-		if (s->n == RTL_RING_MAX)
-			return -EMSGSIZE;
+		if (s->n && s->next == r->rx.at)
+			return -EMSGSIZE; /* once around */
 		s->where[s->n] = where(r, s->next);
 		opts1 = peek(r, s->where[s->n], &d);
 		if (!opts1)

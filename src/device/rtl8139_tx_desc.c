@@ -41,6 +41,10 @@ static void fetch(struct rtl8139 *r, const struct rtl_ring *ring)
 		at = (opts1 & DESC_EOR) || at == RTL_RING_MAX - 1 ? 0 : at + 1;
 		r->tx.where[r->tx.ndescs] = where;
 		r->tx.next[r->tx.ndescs] = at;
+		if (at == ring->at) {
+			r->tx.ndescs++;
+			return; /* once around */
+		}
 	}
 }
 
@@ -175,10 +179,10 @@ static enum nic_drop build(struct rtl8139 *r, const struct packet *p)
 	return NIC_DROP_COUNT;
 }
 
-/* Whether a packet that is not complete can ever be. */
-static bool hopeless(const struct rtl8139 *r, unsigned at)
+/* Whether a packet that is not complete can ever be: not if it takes the whole ring. */
+static bool hopeless(const struct rtl8139 *r, const struct rtl_ring *ring, unsigned at)
 {
-	return !at && r->tx.ndescs == RTL_TX_DESCS;
+	return !at && r->tx.ndescs && r->tx.next[r->tx.ndescs - 1] == ring->at;
 }
 
 /* Cuts the burst into frames. Returns how many descriptors are dealt with if all are sent. */
@@ -193,7 +197,7 @@ static unsigned collect(struct rtl8139 *r, struct rtl_ring *ring, unsigned budge
 		struct packet p;
 
 		if (!cut(r, at, &p)) {
-			if (!hopeless(r, at))
+			if (!hopeless(r, ring, at))
 				break;
 			flow->in += !ring->discard;
 			flow->drops[NIC_DROP_BAD_RING] += !ring->discard;
