@@ -50,7 +50,7 @@ static int find_model(const struct options *opts, const struct nic_ops **out, st
 	*out = name ? nic_find(name) : nic_table[0];
 	if (*out)
 		return 0;
-	for (unsigned i = 0; nic_table[i] && i < NAMES_MAX - 1; i++)
+	for (unsigned i = 0; i < NAMES_MAX - 1 && nic_table[i]; i++)
 		names[i] = nic_table[i]->name;
 	return unknown(err, "model", name, names);
 }
@@ -64,7 +64,7 @@ static int find_backend(const char *backend, struct error *err)
 
 	if (hostnet_find(backend) || plane_for_backend(backend))
 		return 0;
-	for (unsigned i = 0; hostnet_table[i] && n < NAMES_MAX - 4; i++)
+	for (unsigned i = 0; n < NAMES_MAX - 4 && hostnet_table[i]; i++)
 		names[n++] = hostnet_table[i]->name;
 	for (unsigned i = 0; i < ARRAY_SIZE(planes_only); i++)
 		if (plane_for_backend(planes_only[i]))
@@ -197,7 +197,7 @@ int nic_create(const char *text, unsigned index, struct bus_host *host, struct g
 	if (!ret)
 		ret = make(&opts, &params, what, out, err);
 	options_free(&opts);
-	if (ret && err && strncmp(err->text, "--net", 5))
+	if (ret && err && strncmp(err->text, "--net", 5) != 0)
 		error_prefix(err, ret, "%s", what);
 	return ret;
 }

@@ -11,11 +11,11 @@
  * carries its name, its own option keys and its constructor.
  */
 struct nic_params {
-	const char *id;		  /* "net0" */
-	const char *backend;	  /* "user", "tap", … */
+	const char *id;		    /* "net0" */
+	const char *backend;	    /* "user", "tap", … */
 	const struct options *opts; /* everything in --net, checked */
 	uint8_t mac[6];
-	unsigned mtu;		  /* 0: not given */
+	unsigned mtu; /* 0: not given */
 	struct bus_host *host;
 	struct guest_mem *mem;
 	struct loop *loop;
@@ -38,8 +38,8 @@ struct nic_ops {
 	/** Link up or down from the host. 0 or negative errno. */
 	int (*set_link)(struct nic *nic, bool up);
 	/** Prints its counters, one `name value` line each, through emit. */
-	void (*counters)(struct nic *nic,
-			 void (*emit)(void *arg, const char *name, uint64_t value), void *arg);
+	void (*counters)(struct nic *nic, void (*emit)(void *arg, const char *name, uint64_t value),
+			 void *arg);
 };
 
 extern const struct nic_ops *const nic_table[];

@@ -20,11 +20,6 @@
 #include "base/log.h"
 #include "bus/msix.h"
 
-static struct virtio_net *net_of(struct virtio_dev *vdev)
-{
-	return virtio_net_of(vdev);
-}
-
 /*
  * Configuration.
  */
@@ -134,7 +129,7 @@ static int plane_start(struct virtio_net *net, struct error *err)
 
 static int net_start(struct virtio_dev *vdev, struct error *err)
 {
-	struct virtio_net *net = net_of(vdev);
+	struct virtio_net *net = virtio_net_of(vdev);
 	int ret;
 
 	if (!net->configured)
@@ -150,7 +145,7 @@ static int net_start(struct virtio_dev *vdev, struct error *err)
 
 static void net_stop(struct virtio_dev *vdev)
 {
-	struct virtio_net *net = net_of(vdev);
+	struct virtio_net *net = virtio_net_of(vdev);
 
 	virtio_net_ctrl_stop(net);
 	plane_stop(net);
@@ -158,7 +153,7 @@ static void net_stop(struct virtio_dev *vdev)
 
 static int net_queue_start(struct virtio_dev *vdev, unsigned index, struct error *err)
 {
-	struct virtio_net *net = net_of(vdev);
+	struct virtio_net *net = virtio_net_of(vdev);
 	int ret;
 
 	if (index == virtio_net_ctrl_index(net))
@@ -175,7 +170,7 @@ static int net_queue_start(struct virtio_dev *vdev, unsigned index, struct error
 
 static int net_queue_stop(struct virtio_dev *vdev, unsigned index)
 {
-	struct virtio_net *net = net_of(vdev);
+	struct virtio_net *net = virtio_net_of(vdev);
 	int ret;
 
 	if (index == virtio_net_ctrl_index(net)) {
@@ -192,7 +187,7 @@ static int net_queue_stop(struct virtio_dev *vdev, unsigned index)
 
 static void net_reset(struct virtio_dev *vdev)
 {
-	struct virtio_net *net = net_of(vdev);
+	struct virtio_net *net = virtio_net_of(vdev);
 
 	net->configured = false;
 	pthread_mutex_lock(&vdev->lock);
@@ -203,7 +198,7 @@ static void net_reset(struct virtio_dev *vdev)
 
 static void net_destroy(struct virtio_dev *vdev)
 {
-	struct virtio_net *net = net_of(vdev);
+	struct virtio_net *net = virtio_net_of(vdev);
 
 	virtio_net_ctrl_fini(net);
 	if (net->plane)
@@ -453,11 +448,6 @@ static int offer(struct virtio_net *net, const struct options *opts, struct erro
 	return 0;
 }
 
-static void net_abandon(struct virtio_net *net)
-{
-	net_destroy(&net->vdev);
-}
-
 int virtio_net_create_on(const struct plane_ops *plane, const struct nic_params *params,
 			 struct nic **out, struct error *err)
 {
@@ -498,7 +488,7 @@ int virtio_net_create_on(const struct plane_ops *plane, const struct nic_params 
 	*out = &net->nic;
 	return 0;
 fail:
-	net_abandon(net);
+	net_destroy(&net->vdev);
 	return ret;
 }
 

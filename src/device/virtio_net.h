@@ -69,9 +69,9 @@ struct virtio_net {
 	uint64_t faults[VRING_FAULT_COUNT];
 };
 
-static inline struct virtio_net *virtio_net_of(const struct virtio_dev *vdev)
+static inline struct virtio_net *virtio_net_of(struct virtio_dev *vdev)
 {
-	return container_of((uintptr_t)vdev, struct virtio_net, vdev);
+	return container_of(vdev, struct virtio_net, vdev);
 }
 
 /** As virtio_net_ops.create, on a plane of these ops (tests: a recorder). */

@@ -91,7 +91,7 @@ void virtio_status_write(struct virtio_dev *dev, uint8_t value)
 		return;
 	}
 	/* A driver must not clear bits one by one (2.1.1); those it leaves out stay. */
-	dev->status = status_allowed(dev, value & (uint8_t)~dev->status);
+	dev->status = status_allowed(dev, (uint8_t)(value & ~dev->status));
 }
 
 void virtio_config_read(struct virtio_dev *dev, unsigned offset, void *buf, unsigned len)

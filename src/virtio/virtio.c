@@ -125,7 +125,7 @@ void virtio_fini(struct virtio_dev *dev)
 	if (dev->work.active)
 		loop_remove(dev->loop, &dev->work);
 	close_fd(&dev->work.fd);
-	for (unsigned i = 0; i < dev->nqueues; i++) {
+	for (unsigned i = 0; dev->queues && i < dev->nqueues; i++) {
 		close_fd(&dev->queues[i].kick_fd);
 		close_fd(&dev->queues[i].call_fd);
 	}
@@ -369,7 +369,7 @@ void virtio_reset(struct virtio_dev *dev)
 void virtio_config_update(struct virtio_dev *dev, unsigned offset, const void *data, unsigned len)
 {
 	pthread_mutex_lock(&dev->lock);
-	if (memcmp(dev->config + offset, data, len)) {
+	if (memcmp(dev->config + offset, data, len) != 0) {
 		memcpy(dev->config + offset, data, len);
 		if (dev->generation_seen)
 			dev->generation++;
