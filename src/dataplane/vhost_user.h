@@ -63,6 +63,7 @@ struct vu_plane {
 
 	/* The helper; everything above is its own while VU_MEETING. */
 	pthread_t helper;
+	int meeting_fd;
 	struct loop_fd helper_done;
 	int helper_rc;
 	struct error helper_err;

@@ -52,7 +52,7 @@ static void *vu_helper(void *arg)
 {
 	struct vu_plane *p = arg;
 
-	p->helper_rc = vu_meet(p, p->fe.fd, &p->helper_err);
+	p->helper_rc = vu_meet(p, p->meeting_fd, &p->helper_err);
 	eventfd_write(p->helper_done.fd, 1);
 	return NULL;
 }
@@ -75,12 +75,12 @@ static void vu_connected(struct vu_plane *p, int fd)
 	if (p->server)
 		loop_remove(p->loop, &p->listener_fd);
 	vhost_user_within(&p->fe, MEET_MS);
-	p->fe.fd = fd;
+	p->meeting_fd = fd;
 	p->state = VU_MEETING;
 	if (thread_start(&p->helper, "vhost-user", THREAD_ANY_CPU, vu_helper, p, &err) == 0)
 		return;
 	log_warn("%s: %s", p->id, err.text);
-	vhost_user_hang_up(&p->fe);
+	close(fd);
 	p->retry_ms = RETRY_MEET_MS;
 	vu_look_out(p);
 }
@@ -189,7 +189,7 @@ void vu_link_settle(struct vu_plane *p)
 		return;
 	/* It takes milliseconds with a peer that answers; one that does not has had its time. */
 	if (poll(&done, 1, SETTLE_MS) <= 0)
-		shutdown(p->fe.fd, SHUT_RDWR);
+		shutdown(p->meeting_fd, SHUT_RDWR);
 	vu_met(p);
 }
 
