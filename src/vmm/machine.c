@@ -283,7 +283,9 @@ void machine_destroy(struct machine *m)
 {
 	if (!m)
 		return;
-	vcpus_stop(m->vm);
+	/* Nothing is there yet when a file could not be opened or KVM is not to be had. */
+	if (m->vm)
+		vcpus_stop(m->vm);
 	machine_remove_devices(m);
 	if (m->vm)
 		vcpus_destroy(m->vm);
