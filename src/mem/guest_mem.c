@@ -162,6 +162,35 @@ static int prealloc(const char *name, uint8_t *at, uint64_t size, bool huge, str
 			 name, size / MIB, error_name(errno));
 }
 
+/*
+ * Maps the file at a multiple of 2 MiB, which the kernel does by itself only for what it already
+ * knows to be huge: a huge page can be mapped, here and by KVM, only where addresses and file
+ * offset agree in their low 21 bits.
+ */
+static void *map_aligned(int fd, uint64_t size)
+{
+	uint8_t *hole = mmap(NULL, size + HUGE_PAGE, PROT_NONE,
+			     MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+	uint8_t *at;
+	size_t before;
+
+	if (hole == MAP_FAILED)
+		return MAP_FAILED;
+	at = (uint8_t *)ALIGN_UP((uintptr_t)hole, HUGE_PAGE);
+	before = (size_t)(at - hole);
+	if (mmap(at, size, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_FIXED, fd, 0) == MAP_FAILED) {
+		int code = errno;
+
+		munmap(hole, size + HUGE_PAGE);
+		errno = code;
+		return MAP_FAILED;
+	}
+	if (before)
+		munmap(hole, before);
+	munmap(at + size, HUGE_PAGE - before);
+	return at;
+}
+
 /* Makes region->hva and ->fd: size bytes of a new memfd. */
 static int ram_map(const char *name, const struct mem_ram_options *opts, struct mem_region *region,
 		   struct error *err)
@@ -186,7 +215,7 @@ static int ram_map(const char *name, const struct mem_ram_options *opts, struct 
 	}
 	/* Whoever is given the file cannot pull pages from under us by making it smaller. */
 	(void)fcntl(region->fd, F_ADD_SEALS, F_SEAL_SHRINK | F_SEAL_GROW);
-	region->hva = mmap(NULL, region->size, PROT_READ | PROT_WRITE, MAP_SHARED, region->fd, 0);
+	region->hva = map_aligned(region->fd, region->size);
 	if (region->hva == MAP_FAILED) {
 		ret = -errno;
 		if (opts->hugepages)
