@@ -4,7 +4,16 @@
 
 #include <errno.h>
 #include <stdio.h>
-#include <unistd.h>
+#include <sys/mman.h>
+
+#ifndef MADV_POPULATE_WRITE
+#define MADV_POPULATE_WRITE 23
+#endif
+#ifndef MADV_COLLAPSE
+#define MADV_COLLAPSE 25
+#endif
+
+#define HUGE_PAGE (2 * MIB)
 
 /* Flat segments of 4 GiB: base 0, limit 0xfffff pages (Intel SDM 3A, 3.4.5). */
 #define GDT_CODE64 0x00af9b000000ffffULL
@@ -12,30 +21,37 @@
 #define GDT_DATA   0x00cf93000000ffffULL
 #define GDT_TSS	   0x00008b0000000067ULL
 
-static int put_file(const struct mem_region *r, uint64_t offset, const uint8_t *data, uint64_t size)
+/* The 2 MiB at at, as one page. Linux takes an extent with nothing in it for truncated. */
+static bool make_huge(uint8_t *at)
 {
-	while (size) {
-		ssize_t n = pwrite(r->fd, data, size, (off_t)(r->fd_offset + offset));
+	__atomic_fetch_or(at, 0, __ATOMIC_RELAXED);
+	return !madvise(at, HUGE_PAGE, MADV_COLLAPSE);
+}
 
-		if (n <= 0)
-			return -EIO;
-		data += n;
-		offset += (uint64_t)n;
-		size -= (uint64_t)n;
-	}
-	return 0;
+static void prepare(const struct mem_region *r, uint64_t gpa, uint64_t end)
+{
+	uint64_t first = ALIGN_DOWN(gpa, HUGE_PAGE), last = ALIGN_UP(end, HUGE_PAGE);
+
+	/* Huge pages reach over the ends of the range, as far as the region does. */
+	while (first >= r->gpa && first < last && last <= r->gpa + r->size &&
+	       make_huge(r->hva + (first - r->gpa)))
+		first += HUGE_PAGE;
+	first = MAX(first, gpa);
+	if (first < end)
+		madvise(r->hva + (first - r->gpa), end - first, MADV_POPULATE_WRITE);
+}
+
+void boot_prepare(const struct mem_table *mem, uint64_t gpa, uint64_t size)
+{
+	const struct mem_region *r = mem_find(mem, gpa, size);
+
+	if (r && r->fd >= 0 && size >= HUGE_PAGE)
+		prepare(r, ALIGN_DOWN(gpa, 4096), ALIGN_UP(gpa + size, 4096));
 }
 
 int boot_put(const struct mem_table *mem, uint64_t gpa, const void *data, uint64_t size)
 {
-	const struct mem_region *r = mem_find(mem, gpa, size);
-
-	if (!size)
-		return 0;
-	/* Small things, and huge pages (which have no write()), through the mapping. */
-	if (r && r->fd >= 0 && size >= 64 * KIB && !put_file(r, gpa - r->gpa, data, size))
-		return 0;
-	return mem_write(mem, gpa, data, size);
+	return size ? mem_write(mem, gpa, data, size) : 0;
 }
 
 int boot_zero(const struct mem_table *mem, uint64_t gpa, uint64_t size)
@@ -109,6 +125,7 @@ int boot_put_initrd(const struct boot_params *params, const struct mem_table *me
 			(unsigned long long)(floor >> 20), (unsigned long long)(limit >> 20),
 			(unsigned long long)((floor + initrd->size) >> 20) + 2);
 	base = ALIGN_DOWN(limit - initrd->size, 4096);
+	boot_prepare(mem, base, initrd->size);
 	if (boot_put(mem, base, initrd->data, initrd->size))
 		return error_set(err, -ENOSPC, "initrd %s: it does not fit into memory at %#llx",
 				 initrd->name, (unsigned long long)base);

@@ -81,8 +81,14 @@ int boot_bzimage(const struct boot_params *params, const struct mem_table *mem,
 int boot_pvh(const struct boot_params *params, const struct mem_table *mem,
 	     struct boot_entry *entry, struct error *err);
 
-/** Writes into guest memory; into the file behind it where it can, so that no page of it need be
- * mapped here. 0 or -EFAULT. */
+/**
+ * Has the host give [gpa, gpa + size) now, in huge pages where it can: what the guest is certain
+ * to touch costs it a fault for every 4 KiB otherwise, each of them an exit. A shared mapping gets
+ * no huge pages by itself on most hosts (shmem_enabled is "never"). Only speed depends on it.
+ */
+void boot_prepare(const struct mem_table *mem, uint64_t gpa, uint64_t size);
+
+/** Writes into guest memory. 0 or -EFAULT. */
 int boot_put(const struct mem_table *mem, uint64_t gpa, const void *data, uint64_t size);
 int boot_zero(const struct mem_table *mem, uint64_t gpa, uint64_t size);
 

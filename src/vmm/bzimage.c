@@ -194,6 +194,7 @@ int boot_bzimage(const struct boot_params *params, const struct mem_table *mem,
 				      err);
 	if (ret)
 		return ret;
+	boot_prepare(mem, bz.load, bz.code_size);
 	if (boot_put(mem, bz.load, bz.code, bz.code_size) || boot_put_gdt(mem, true) ||
 	    put_page_tables(mem) || put_zero_page(params, mem, &bz, entry))
 		return error_set(err, -ENOSPC, "kernel %s: it does not fit into memory",

@@ -173,6 +173,8 @@ static int load_segments(const struct boot_params *params, const Elf64_Ehdr *ehd
 	    (entry->rip < entry->image.base || entry->rip - entry->image.base >= entry->image.size))
 		ret = error_set(err, -ENOEXEC, "kernel %s: its PVH entry %#llx is in no segment",
 				kernel->name, (unsigned long long)entry->rip);
+	if (!ret)
+		boot_prepare(mem, entry->image.base, entry->image.size);
 	for (unsigned i = 0; i < ehdr->e_phnum && !ret; i++) {
 		Elf64_Phdr phdr = program_header(kernel, ehdr, i);
 

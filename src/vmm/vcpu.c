@@ -189,7 +189,7 @@ static void handle_exit(struct vcpu *vcpu)
 	case KVM_EXIT_IRQ_WINDOW_OPEN:
 		break;
 	case KVM_EXIT_SHUTDOWN:
-		crash(vcpu, "the guest crashed: triple fault");
+		crash(vcpu, "triple fault");
 		break;
 	case KVM_EXIT_INTERNAL_ERROR:
 		do_internal_error(vcpu);
