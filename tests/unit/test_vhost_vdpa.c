@@ -12,7 +12,7 @@ static bool have_vduse(struct vduse_net *v, char path[64])
 {
 	struct error err = {0};
 
-	if (vduse_start(v, path, &err) == 0)
+	if (vduse_start(v, -1, path, &err) == 0)
 		return true;
 	print_message("skip: %s\n", err.text);
 	return false;

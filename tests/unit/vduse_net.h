@@ -3,11 +3,10 @@
 #define TESTS_VDUSE_NET_H
 
 /*
- * A VDUSE network device (linux/vduse.h) that sends back what it gets, served by a thread: what
- * stands in for vDPA hardware. Needs root, the modules vduse and vhost_vdpa, and the vdpa tool.
+ * A VDUSE network device (linux/vduse.h) served by a thread: what stands in for vDPA hardware. It
+ * sends back what it gets or, with a TAP's descriptor (12-byte headers), moves frames from and to
+ * that. Needs root, the modules vduse and vhost_vdpa, and the vdpa tool.
  */
-#include "unit.h"
-
 #include "vring/device.h"
 #include "vring/features.h"
 
@@ -21,6 +20,7 @@
 #include <sys/eventfd.h>
 #include <sys/ioctl.h>
 #include <sys/mman.h>
+#include <sys/uio.h>
 #include <unistd.h>
 
 #define VDUSE_NAME    "vdtest"
@@ -29,6 +29,7 @@
 struct vduse_net {
 	uint64_t features;
 	int control, fd;
+	int tap; /* -1: frames come back */
 	int kick[2];
 	struct vq *vq[2];
 	struct mem_region regions[VDUSE_REGIONS];
@@ -190,15 +191,70 @@ static inline bool vduse_loop_back(struct vduse_net *v)
 	return true;
 }
 
+/* One frame from the transmit queue to the TAP. */
+static inline bool vduse_to_tap(struct vduse_net *v)
+{
+	struct iovec iov[64];
+	struct vq_buf tx;
+
+	if (vq_pop(v->vq[1], &tx, 1, iov, 64) != 1)
+		return false;
+	if (writev(v->tap, tx.iov, tx.out_n) < 0)
+		perror("vduse: tap");
+	vq_push(v->vq[1], &tx, 0);
+	v->frames++;
+	return true;
+}
+
+/* One frame from the TAP into a receive buffer, which holds any without offloads. */
+static inline bool vduse_from_tap(struct vduse_net *v)
+{
+	struct iovec iov[64];
+	struct vq_buf rx;
+	uint8_t *header;
+	ssize_t n;
+
+	if (vq_pop(v->vq[0], &rx, 1, iov, 64) != 1)
+		return false;
+	n = readv(v->tap, rx.iov, rx.in_n);
+	if (n < 12) {
+		vq_unpop(v->vq[0], &rx, 1);
+		return false;
+	}
+	header = rx.iov[0].iov_base;
+	store_le16(header + 10, 1); /* num_buffers */
+	vq_push(v->vq[0], &rx, (uint32_t)n);
+	return true;
+}
+
+static inline void vduse_serve(struct vduse_net *v)
+{
+	do {
+		if (v->tap < 0) {
+			while (vduse_loop_back(v))
+				;
+		} else {
+			while (vduse_to_tap(v))
+				;
+			while (vduse_from_tap(v))
+				;
+		}
+		vduse_push(v, 1);
+		vduse_push(v, 0);
+	} while (vq_enable_kicks(v->vq[1]));
+}
+
 static inline void *vduse_run(void *arg)
 {
 	struct vduse_net *v = arg;
 
 	while (!v->stop) {
-		struct pollfd p[] = {
-			{v->fd, POLLIN, 0}, {v->kick[0], POLLIN, 0}, {v->kick[1], POLLIN, 0}};
+		struct pollfd p[] = {{v->fd, POLLIN, 0},
+				     {v->kick[0], POLLIN, 0},
+				     {v->kick[1], POLLIN, 0},
+				     {v->tap, POLLIN, 0}};
 
-		poll(p, v->running ? 3 : 1, 20);
+		poll(p, v->running ? 4 : 1, 20);
 		if (p[0].revents & POLLIN)
 			vduse_answer(v);
 		if (!v->running)
@@ -206,18 +262,13 @@ static inline void *vduse_run(void *arg)
 		for (unsigned i = 0; i < 2; i++)
 			if (p[1 + i].revents & POLLIN)
 				eventfd_read(v->kick[i], &(eventfd_t){0});
-		do {
-			while (vduse_loop_back(v))
-				;
-			vduse_push(v, 1);
-			vduse_push(v, 0);
-		} while (vq_enable_kicks(v->vq[1]));
+		vduse_serve(v);
 	}
 	return NULL;
 }
 
 /* Makes the device and puts it on the vDPA bus; its /dev/vhost-vdpa-N is in path. */
-static inline int vduse_start(struct vduse_net *v, char path[64], struct error *err)
+static inline int vduse_start(struct vduse_net *v, int tap, char path[64], struct error *err)
 {
 	struct {
 		struct vduse_dev_config config;
@@ -226,7 +277,7 @@ static inline int vduse_start(struct vduse_net *v, char path[64], struct error *
 	const uint8_t space[12] = {0x52, 0x54, 0, 1, 2, 3, 1, 0, 1, 0, 0xdc, 0x05};
 	uint64_t version = VDUSE_API_VERSION;
 
-	*v = (struct vduse_net){.fd = -1};
+	*v = (struct vduse_net){.fd = -1, .tap = tap};
 	v->features = 1ULL << VIRTIO_F_VERSION_1 | 1ULL << VIRTIO_F_ACCESS_PLATFORM |
 		      1ULL << VIRTIO_F_RING_PACKED | 1ULL << VIRTIO_RING_F_EVENT_IDX |
 		      1ULL << VIRTIO_RING_F_INDIRECT_DESC | 1ULL << VIRTIO_NET_F_MRG_RXBUF |
