@@ -3,11 +3,7 @@
 #include "dataplane/vhost_planes.h"
 
 const struct plane_ops *const plane_table[] = {
-	&inprocess_ops,
-	&vhost_kernel_ops,
-	&vhost_user_ops,
-	&vhost_vdpa_ops,
-	NULL,
+	&inprocess_ops, &vhost_kernel_ops, &vhost_user_ops, &vhost_vdpa_ops, NULL,
 };
 
 const struct plane_ops *plane_find(const char *name)
