@@ -23,6 +23,7 @@ const struct nic_post_reg e1000_post_regs[] = {
 	[E1000_POST_RDT] = {"RDT", REG_RDT, 4, NIC_POST_EAGER},
 	[E1000_POST_IMS] = {"IMS", REG_IMS, 4, NIC_POST_EAGER},
 	[E1000_POST_OTHERS] = {"IMC", REG_IMC, 4, NIC_POST_ALWAYS},
+	{"EECD", REG_EECD, 4, NIC_POST_ALWAYS},
 	{"ITR", REG_ITR, 4, NIC_POST_ALWAYS},
 	{"filters", REG_MTA, 0x600, NIC_POST_ALWAYS}, /* MTA, RA, VFTA */
 };

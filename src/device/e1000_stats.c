@@ -36,36 +36,41 @@ void e1000_stats_add(struct e1000 *e, uint32_t offset, uint64_t n)
 	*counter = n > UINT32_MAX - *counter ? UINT32_MAX : *counter + (uint32_t)n;
 }
 
-static uint64_t *octets(struct e1000 *e, uint32_t offset)
+/* The octet counter that the register is a half of; false if it is none. */
+static bool octets(struct e1000 *e, uint32_t offset, uint64_t **counter)
 {
 	switch (offset & ~4U) {
 	case STAT_GORCL:
-		return &e->octets_rx_good;
+		*counter = &e->octets_rx_good;
+		return true;
 	case STAT_GOTCL:
-		return &e->octets_tx_good;
+		*counter = &e->octets_tx_good;
+		return true;
 	case STAT_TORL:
-		return &e->octets_rx;
+		*counter = &e->octets_rx;
+		return true;
 	case STAT_TOTL:
-		return &e->octets_tx;
+		*counter = &e->octets_tx;
+		return true;
 	default:
-		return NULL;
+		return false;
 	}
 }
 
 uint32_t e1000_stats_read(struct e1000 *e, uint32_t offset)
 {
-	uint64_t *wide = octets(e, offset);
+	uint64_t *wide;
 	uint32_t value;
 
-	if (wide && !(offset & 4))
-		return (uint32_t)*wide;
-	if (wide) {
-		value = (uint32_t)(*wide >> 32);
-		*wide = 0;
+	if (!octets(e, offset, &wide)) {
+		value = E1000_REG(e, offset);
+		E1000_REG(e, offset) = 0;
 		return value;
 	}
-	value = E1000_REG(e, offset);
-	E1000_REG(e, offset) = 0;
+	if (!(offset & 4))
+		return (uint32_t)*wide;
+	value = (uint32_t)(*wide >> 32);
+	*wide = 0;
 	return value;
 }
 

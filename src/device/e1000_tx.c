@@ -127,7 +127,6 @@ static enum nic_drop gather(struct e1000 *e, struct packet *p)
 	for (unsigned i = p->first; i < p->first + p->ndesc; i++) {
 		const struct e1000_desc *d = &e->tx.descs[i];
 		uint32_t len = data_len(d);
-		const void *data;
 
 		if (is_context(d)) {
 			set_context(e, d);
@@ -137,10 +136,9 @@ static enum nic_drop gather(struct e1000 *e, struct packet *p)
 			continue;
 		if (p->len + len > NET_FRAME_MAX - ETHER_VLAN_HLEN || p->niov == E1000_TX_PARTS)
 			return NIC_DROP_OVERSIZE;
-		data = nic_dma_read_ptr(&e->dma, d->addr, len);
-		if (!data)
+		if (!nic_dma_iov(&e->dma, d->addr, len, &iov[p->niov]))
 			return NIC_DROP_BAD_ADDRESS;
-		iov[p->niov++] = (struct iovec){(void *)(uintptr_t)data, len};
+		p->niov++;
 		p->len += len;
 	}
 	return p->len < ETHER_HLEN ? NIC_DROP_UNDERSIZE : NIC_DROP_COUNT;
@@ -478,8 +476,7 @@ bool e1000_tx_run(struct e1000 *e, unsigned budget, uint64_t now)
 	while (budget) {
 		unsigned want, done, sent;
 
-		if (!(E1000_REG(e, REG_TCTL) & TCTL_EN) || !nic_dma_allowed(&e->dma) ||
-		    e->tx.retry)
+		if (!(E1000_REG(e, REG_TCTL) & TCTL_EN) || !nic_dma_allowed(&e->dma) || e->tx.retry)
 			return false;
 		want = MIN(available(e), E1000_TX_DESCS);
 		if (!want)

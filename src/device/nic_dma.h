@@ -37,6 +37,16 @@ static inline const void *nic_dma_read_ptr(struct nic_dma *dma, uint64_t gpa, ui
 	return p;
 }
 
+/** Describes guest memory to read in *iov; false if it is none. */
+static inline bool nic_dma_iov(struct nic_dma *dma, uint64_t gpa, uint32_t len, struct iovec *iov)
+{
+	iov->iov_base =
+		dma->table ? mem_translate_hit(dma->table, &dma->hit, gpa, len, MEM_READ) : NULL;
+	iov->iov_len = len;
+	dma->faults += !iov->iov_base;
+	return iov->iov_base;
+}
+
 /** Host address of guest memory that will be written by the caller now, or NULL. */
 static inline void *nic_dma_write_ptr(struct nic_dma *dma, uint64_t gpa, uint64_t len)
 {
