@@ -182,13 +182,15 @@ bool i82559_cu_run(struct i82559 *i, unsigned budget, uint64_t now)
 {
 	uint32_t causes = 0;
 	bool rest = false;
+	unsigned done;
 
 	if (!nic_dma_allowed(&i->chip.dma) || now < i->chip.tx_retry)
 		return false;
 	i->chip.tx_retry = 0;
 	try_resume(i);
 	while (i->cu.state == CU_ACTIVE && budget && !i->chip.tx_retry && !rest) {
-		budget -= MIN(burst(i, budget, now, &causes), budget);
+		done = burst(i, budget, now, &causes);
+		budget -= MIN(done, budget);
 		rest = i->cu.fruitless >= FRUITLESS_MAX;
 		if (i->cu.state != CU_ACTIVE)
 			try_resume(i); /* one that came meanwhile */
