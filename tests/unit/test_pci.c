@@ -248,6 +248,7 @@ static void test_slots(void **state)
 	struct fake_host *h = *state;
 	struct toy *extra;
 	struct error err;
+	char id[16];
 
 	toy_add(h, "f0", 5, 0);
 	assert_int_equal(fake_config_read(h, 5, PCI_HEADER_TYPE, 1), 0);
@@ -259,9 +260,11 @@ static void test_slots(void **state)
 	assert_int_equal(pci_bus_add(h->pci, &extra->pci, 5, 1, &err), -EBUSY);
 	assert_text(err, "f1");
 	assert_int_equal(pci_bus_add(h->pci, &extra->pci, 32, 0, &err), -EINVAL);
-	for (int i = 1; i < 32; i++)
+	for (int i = 1; i < 32; i++) {
+		snprintf(id, sizeof(id), "x%d", i);
 		if (i != 5)
-			toy_add(h, "x", PCI_SLOT_ANY, 0);
+			toy_add(h, id, PCI_SLOT_ANY, 0);
+	}
 	assert_int_equal(pci_bus_add(h->pci, &extra->pci, PCI_SLOT_ANY, 0, &err), -ENOSPC);
 	toy_destroy(&extra->pci);
 	assert_non_null(pci_bus_find(h->pci, "f1"));
