@@ -59,7 +59,10 @@ static int set_flags(const char *what, const char *text, const struct option_key
 			ret = option_bool(flags[i].name, value, flags[i].value, err);
 	}
 	options_free(&opts);
-	return ret ? error_prefix(err, ret, "%s", what) : 0;
+	/* options_check() has said what it is about. */
+	if (ret && strncmp(err->text, what, strlen(what)) != 0)
+		error_prefix(err, ret, "%s", what);
+	return ret;
 }
 
 static int set_memory(struct cmdline *c, const char *value, struct error *err)

@@ -67,7 +67,6 @@ static int watch_signals(struct program *p, struct loop *loop, struct error *err
 	sigset_t set;
 	int ret;
 
-	signal(SIGPIPE, SIG_IGN);
 	sigemptyset(&set);
 	for (unsigned i = 0; i < ARRAY_SIZE(numbers); i++)
 		sigaddset(&set, numbers[i]);
@@ -122,6 +121,8 @@ int main(int argc, char **argv)
 	struct error err = {0};
 
 	open_standard_fds();
+	/* A reader that left must not end the machine, nor hide an exit status. */
+	signal(SIGPIPE, SIG_IGN);
 	log_set_name("viaduct");
 	if (cmdline_parse(&cmdline, argc, argv, &err)) {
 		log_error("%s", err.text);

@@ -178,6 +178,19 @@ static int make(const struct options *opts, struct nic_params *params, const cha
 	return ret ? ret : model->create(params, out, err);
 }
 
+/* Makes it "--net ID: …", also where a part has put the id there, or the whole, already. */
+static void name_error(struct error *err, const char *what, const char *id)
+{
+	size_t len = strlen(id);
+
+	if (!err || !strncmp(err->text, "--net", 5))
+		return;
+	if (!strncmp(err->text, id, len) && err->text[len] == ':')
+		error_prefix(err, err->code, "--net");
+	else
+		error_prefix(err, err->code, "%s", what);
+}
+
 int nic_create(const char *text, unsigned index, struct bus_host *host, struct guest_mem *mem,
 	       struct loop *loop, struct nic **out, struct error *err)
 {
@@ -196,8 +209,8 @@ int nic_create(const char *text, unsigned index, struct bus_host *host, struct g
 	snprintf(what, sizeof(what), "--net %s", params.id);
 	if (!ret)
 		ret = make(&opts, &params, what, out, err);
+	if (ret)
+		name_error(err, what, params.id);
 	options_free(&opts);
-	if (ret && err && strncmp(err->text, "--net", 5) != 0)
-		error_prefix(err, ret, "%s", what);
 	return ret;
 }

@@ -53,12 +53,19 @@ static enum machine_result add_nic(struct machine *m, unsigned index, struct err
 
 	if (ret)
 		/* A wrong option is the user's to correct, all else the host's. */
-		return ret == -EINVAL ? MACHINE_USAGE : MACHINE_HOST;
-	ret = pci_bus_add(m->pci, &nic->pci, PCI_SLOT_ANY, 0, err);
+		return ret == -EINVAL || ret == -ERANGE || ret == -EBADF ? MACHINE_USAGE
+									 : MACHINE_HOST;
+	if (pci_bus_find(m->pci, nic->pci.id))
+		ret = error_set(err, -EEXIST,
+				"--net %s: another NIC has this id already: give each its own with "
+				"id=",
+				nic->pci.id);
+	else
+		ret = pci_bus_add(m->pci, &nic->pci, PCI_SLOT_ANY, 0, err);
 	if (!ret)
 		return MACHINE_OFF;
 	nic->pci.ops->destroy(&nic->pci);
-	return MACHINE_FAILED;
+	return ret == -EEXIST ? MACHINE_USAGE : MACHINE_FAILED;
 }
 
 /*
