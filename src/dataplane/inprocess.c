@@ -253,7 +253,7 @@ static struct inproc_pair *pair_new(struct inproc *p, unsigned index)
 	pair->p = p;
 	pair->index = index;
 	pair->epoll_fd = pair->wake_fd = -1;
-	pair->rx_want = NET_FRAME_MAX;
+	pair->rx_want = RX_WANT_MIN;
 	pair->rx.index = 2 * index;
 	pair->tx.index = 2 * index + 1;
 	pair->rx.vq = vq_create();

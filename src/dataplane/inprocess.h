@@ -33,6 +33,7 @@
 #define RX_IOV		 2048 /* parts, of all of them */
 #define RX_CHAIN	 1024 /* a receive chain with more parts breaks the queue */
 #define RX_PARTS	 512  /* parts that one frame is received into */
+#define RX_WANT_MIN	 2048 /* room for a frame to have ready, at least */
 #define RX_ROOM		 (NET_FRAME_MAX + 64)
 
 #define HDR_LEN		 12  /* struct virtio_net_hdr_v1 */
@@ -123,15 +124,17 @@ struct inproc_pair {
 	uint8_t tx_verdict[TX_BURST]; /* enum plane_drop, or PLANE_DROP_COUNT: sent */
 
 	/* Receive. */
-	bool net_ready;		 /* the back-end may have frames */
-	bool rx_starved;	 /* no receive buffers for what may come */
-	bool rx_stashed;	 /* stash holds a frame */
-	unsigned rx_ones;	 /* visits in a row that found exactly one frame */
-	uint32_t rx_want;	 /* room for a frame to have ready */
-	unsigned rx_small;	 /* frames in a row that needed less than half of it */
-	uint64_t rx_wait_until;	 /* the frame that waits for buffers is dropped then; 0: none */
-	unsigned rx_pushed;	 /* frames pushed, not yet published */
-	uint64_t net_dead_until; /* the back-end failed: left alone until then */
+	bool net_ready;		  /* the back-end may have frames */
+	bool rx_starved;	  /* no receive buffers for what may come */
+	bool rx_refill_over;	  /* … and have waited long enough */
+	bool rx_stashed;	  /* stash holds a frame */
+	unsigned rx_ones;	  /* visits in a row that found exactly one frame */
+	uint32_t rx_want;	  /* room for a frame to have ready */
+	unsigned rx_small;	  /* frames in a row that needed less than half of it */
+	uint64_t rx_refill_until; /* large frames wait for buffers till then; 0: they do not */
+	uint64_t rx_wait_until;	  /* the frame that waits for buffers is dropped then; 0: none */
+	unsigned rx_pushed;	  /* frames pushed, not yet published */
+	uint64_t net_dead_until;  /* the back-end failed: left alone until then */
 	struct rx_pool pool;
 	struct rx_frame *stash;
 	uint8_t *spill;

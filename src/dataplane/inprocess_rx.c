@@ -16,7 +16,9 @@
  * spilled is put together there, and copied to chains popped when its length is known. If the ring
  * does not have as many just then, the frame waits in the stash, and the back-end is left alone
  * until the guest gives buffers. A guest may not give any before it gets used ones back, though:
- * a frame that waits longer than WAIT_NS is dropped, and one that can never fit at once.
+ * a frame that waits longer than WAIT_NS is dropped, and one that can never fit at once. And so
+ * that this remains the exception: when the guest has most of its buffers and large frames came
+ * lately, receiving waits up to REFILL_NS for it to give some.
  *
  * Without MRG_RXBUF each frame takes one chain, whatever does not fit is dropped (virtio 1.2,
  * 5.1.6.3.1 has the driver give chains that are large enough).
@@ -31,7 +33,7 @@
 
 #define WAIT_NS	     (20 * NSEC_PER_MSEC)
 #define NET_DEAD_NS  (100 * NSEC_PER_MSEC)
-#define WANT_MIN     2048
+#define REFILL_NS    NSEC_PER_MSEC
 #define FILTER_LEN   18 /* addresses, VLAN tag, type */
 #define ONES_TRUST   4	/* visits with one frame, after which the next is not asked for */
 #define ONES_RECHECK 16 /* … but on every so many visits */
@@ -163,21 +165,24 @@ static void pool_prepare(struct inproc_pair *pair)
 	pool->first = iov;
 }
 
-/* One past the last part that a frame may be received into. */
-static struct iovec *pool_end(struct inproc_pair *pair, uint32_t want, uint32_t *room)
+/*
+ * One past the last part that a frame is received into: as many as are needed for what is wanted
+ * ready, or all of the one chain that there is without MRG_RXBUF. *room: the bytes up to there.
+ */
+static struct iovec *pool_end(struct inproc_pair *pair, uint32_t *room)
 {
 	struct rx_pool *pool = &pair->pool;
 	const struct vq_buf *head = &pool->bufs[pool->head];
-	struct iovec *end =
-		pair->p->mergeable ? &pool->iov[pool->iov_tail] : head->iov + head->in_n;
+	bool mergeable = pair->p->mergeable;
+	struct iovec *end = mergeable ? &pool->iov[pool->iov_tail] : head->iov + head->in_n;
+	uint64_t want = mergeable ? pair->rx_want : NET_FRAME_MAX, have = 0;
 	struct iovec *iov;
-	uint32_t have = 0;
 
 	if (end - pool->first > RX_PARTS)
 		end = pool->first + RX_PARTS;
 	for (iov = pool->first; iov < end && have < want; iov++)
-		have += (uint32_t)iov->iov_len;
-	*room = have;
+		have += iov->iov_len;
+	*room = (uint32_t)MIN(have, UINT32_MAX);
 	return iov;
 }
 
@@ -469,12 +474,37 @@ static void learn_want(struct inproc_pair *pair, uint32_t len)
 	if (len > pair->rx_want) {
 		pair->rx_want = MIN(2 * len, NET_FRAME_MAX);
 		pair->rx_small = 0;
-	} else if (len > pair->rx_want / 2 || pair->rx_want <= WANT_MIN) {
+	} else if (len > pair->rx_want / 2 || pair->rx_want <= RX_WANT_MIN) {
 		pair->rx_small = 0;
 	} else if (++pair->rx_small == 64) {
 		pair->rx_want /= 2;
 		pair->rx_small = 0;
 	}
+}
+
+/*
+ * Whether to receive into the pool now. With less room than the frames of late needed, while the
+ * guest has most of the ring's buffers, it is better to wait for those for a moment than to copy
+ * what spills.
+ */
+static bool room_enough(struct inproc_pair *pair)
+{
+	const struct rx_pool *pool = &pair->pool;
+	uint32_t room = pool_fill(pair, pair->rx_want);
+
+	if (likely(room >= pair->rx_want)) {
+		pair->rx_refill_until = 0;
+		pair->rx_refill_over = false;
+		return true;
+	}
+	if (!room)
+		return false;
+	if (pair->rx_want <= RX_WANT_MIN || !pair->p->mergeable ||
+	    pool->tail - pool->head >= pair->rx.size / 2 || pair->rx_refill_over)
+		return true;
+	if (!pair->rx_refill_until)
+		pair->rx_refill_until = clock_ns() + REFILL_NS;
+	return false;
 }
 
 /* Receives one frame: 1, or 0 when there is none, or no room for one. */
@@ -486,12 +516,12 @@ static int receive(struct inproc_pair *pair)
 	struct iovec *end, save;
 	ssize_t len;
 
-	if (!pool_fill(pair, pair->rx_want)) {
+	if (!room_enough(pair)) {
 		pair->rx_starved = true;
 		return 0;
 	}
 	pool_prepare(pair);
-	end = pool_end(pair, pair->rx_want, &r.room);
+	end = pool_end(pair, &r.room);
 	/* The element behind the last part belongs to the next chain, or is the spare one. */
 	save = *end;
 	*end = (struct iovec){pair->spill, RX_ROOM - MIN(r.room, NET_FRAME_MAX)};
@@ -614,6 +644,10 @@ unsigned inproc_rx(struct inproc_pair *pair)
 	if (unlikely(pair->net_dead_until && pair->net_dead_until <= clock_ns())) {
 		pair->net_dead_until = 0;
 		pair->net_ready = true;
+	}
+	if (unlikely(pair->rx_refill_until && pair->rx_refill_until <= clock_ns())) {
+		pair->rx_refill_until = 0;
+		pair->rx_refill_over = true;
 	}
 	pair->rx_starved = false;
 	if (!rx_waiting(pair, &n))

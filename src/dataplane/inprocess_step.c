@@ -159,6 +159,7 @@ uint64_t inproc_deadline(const struct inproc_pair *pair)
 
 	when = sooner(when, pair->net_dead_until);
 	when = sooner(when, pair->rx_wait_until);
+	when = sooner(when, pair->rx_refill_until);
 	if (pair->tx_full_since)
 		when = sooner(when, pair->tx_retry);
 	return when;
