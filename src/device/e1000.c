@@ -89,8 +89,10 @@ static void expire_delays(struct e1000 *e, uint64_t now)
 
 	if (e1000_delay_expired(&e->rx.delay, now))
 		causes |= ICR_RXT0;
-	if (e1000_delay_expired(&e->tx.delay, now))
+	if (e1000_delay_expired(&e->tx.delay, now)) {
+		e1000_tx_reported(e);
 		causes |= ICR_TXDW;
+	}
 	nic_irq_raise(&e->irq, causes, now);
 }
 
@@ -104,10 +106,7 @@ static uint64_t work(struct e1000 *e, uint64_t now, bool *receive)
 	more = e1000_tx_run(e, BURST, now);
 	more |= e1000_rx_run(e, BURST, now);
 	expire_delays(e, now);
-	at = MIN(MIN(e->rx.delay.packet, e->rx.delay.absolute),
-		 MIN(e->tx.delay.packet, e->tx.delay.absolute));
-	if (e->tx.retry)
-		at = MIN(at, e->tx.retry);
+	at = MIN(MIN(e->rx.delay.packet, e->rx.delay.absolute), e1000_tx_due(e));
 	if (e->rx.stalled && e1000_rx_free(e) >= MAX(e->rx.room_needed, 1U))
 		at = MIN(at, e->rx.stalled_at + E1000_RESUME_NS);
 	*receive = !e->rx.stalled;
@@ -131,12 +130,17 @@ void e1000_step(void *opaque, uint64_t now, struct nic_worker_wish *wish)
 					       nic_irq_masked_pending(&e->irq), now));
 }
 
-/* An interrupt was held back in another thread: the worker must know when it is due. */
+/* An interrupt was held back: the worker must know when it is due, or that IMS is waited for. */
 static void irq_held(void *opaque)
 {
 	struct e1000 *e = opaque;
+	uint64_t due = e->irq.deadline;
 
-	if (!nic_worker_self(&e->worker))
+	if (nic_worker_self(&e->worker))
+		return;
+	if (due != NIC_IRQ_NEVER)
+		nic_worker_alarm(&e->worker, due);
+	else
 		nic_worker_kick(&e->worker);
 }
 
@@ -238,6 +242,7 @@ int e1000_create(const struct e1000_setup *setup, struct nic **out, struct error
 	e->mem = setup->mem;
 	e->clock = setup->clock ? setup->clock : clock_ns;
 	e->real_fcs = setup->real_fcs;
+	e->moderate = setup->moderate;
 	e->host_link = true;
 	memcpy(e->mac, setup->mac, 6);
 	pthread_mutex_init(&e->lock, NULL);

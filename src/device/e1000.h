@@ -60,7 +60,8 @@ struct e1000_tx {
 	struct e1000_context ctx, tso; /* the two contexts */
 	bool discard;		       /* in a chain that was given up: until its EOP */
 	struct e1000_delay delay;
-	uint64_t retry; /* the back-end was full: not before this */
+	unsigned unreported; /* descriptors given back since the last TXDW */
+	uint64_t retry;	     /* the back-end was full: not before this */
 	struct nic_flow flow;
 
 	/* One burst. */
@@ -78,8 +79,8 @@ struct e1000_rx {
 	struct nic_rx nic;
 	struct e1000_delay delay;
 	struct nic_flow flow;
-	bool stalled;	     /* frames wait and there are no descriptors for them */
-	uint64_t stalled_at; /* since when */
+	_Atomic bool stalled; /* frames wait and there are no descriptors for them */
+	uint64_t stalled_at;  /* since when */
 	unsigned room_needed;
 	bool low; /* fewer free descriptors than RDMTS says */
 	uint32_t burst_causes;
@@ -96,6 +97,7 @@ struct e1000 {
 	struct nic_irq irq;
 	struct nic_post post;
 	bool real_fcs; /* option fcs=on */
+	bool moderate; /* option moderation=on */
 	uint64_t (*clock)(void);
 
 	/* Everything from here on is under lock, except what is _Atomic. */
@@ -142,7 +144,11 @@ extern const unsigned e1000_post_count;
 /* e1000_tx.c: with the lock held. */
 /** Sends up to budget frames. Returns whether there is more that can be sent now. */
 bool e1000_tx_run(struct e1000 *e, unsigned budget, uint64_t now);
+/** When it has to run again by itself: delayed causes, a back-end to be asked again. */
+uint64_t e1000_tx_due(const struct e1000 *e);
 void e1000_tx_reset(struct e1000 *e);
+/** TXDW was set. */
+void e1000_tx_reported(struct e1000 *e);
 
 /* e1000_rx.c: with the lock held. */
 /** Receives up to budget frames. Returns whether there may be more to receive now. */

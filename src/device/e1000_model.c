@@ -9,6 +9,8 @@
 
 static const struct option_key e1000_keys[] = {
 	{"fcs", "on|off", "put real frame check sequences behind received frames (off)"},
+	{"moderation", "on|off",
+	 "report sent frames later than the driver asks, if it has time (on)"},
 	{"post", "on|off", "let the kernel collect register writes that can wait (on)"},
 	{"worker-cpu", "CPU", "the CPU of the thread that moves the frames (any)"},
 	{0},
@@ -17,15 +19,18 @@ static const struct option_key e1000_keys[] = {
 static int parse(const struct nic_params *params, struct e1000_setup *setup, struct error *err)
 {
 	const char *fcs = options_get(params->opts, "fcs");
+	const char *moderation = options_get(params->opts, "moderation");
 	const char *post = options_get(params->opts, "post");
 	const char *cpu = options_get(params->opts, "worker-cpu");
 	uint64_t value;
 	int ret = 0;
 
-	setup->post = true;
+	setup->post = setup->moderate = true;
 	setup->cpu = THREAD_ANY_CPU;
 	if (fcs)
 		ret = option_bool("fcs", fcs, &setup->real_fcs, err);
+	if (!ret && moderation)
+		ret = option_bool("moderation", moderation, &setup->moderate, err);
 	if (!ret && post)
 		ret = option_bool("post", post, &setup->post, err);
 	if (!ret && cpu) {

@@ -17,7 +17,8 @@ struct e1000_setup {
 	bool threaded;		 /* start the worker; else e1000_step() is called by hand */
 	bool post;		 /* post registers where the host can */
 	bool real_fcs;
-	int cpu; /* of the worker, or THREAD_ANY_CPU */
+	bool moderate; /* stretch the delay of TXDW, see e1000_tx.c */
+	int cpu;       /* of the worker, or THREAD_ANY_CPU */
 };
 
 int e1000_create(const struct e1000_setup *setup, struct nic **out, struct error *err);

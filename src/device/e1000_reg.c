@@ -143,6 +143,8 @@ static void write_delay(struct e1000 *e, uint32_t offset, uint32_t value)
 	E1000_REG(e, offset) = value & 0xffff;
 	if (!(value & RDTR_FPD) || delay->packet == NIC_WORKER_NEVER)
 		return;
+	if (offset == REG_TIDV)
+		e1000_tx_reported(e);
 	e1000_delay_stop(delay);
 	nic_irq_raise(&e->irq, offset == REG_RDTR ? ICR_RXT0 : ICR_TXDW, e->clock());
 }
@@ -337,27 +339,31 @@ static void slow_write(struct e1000 *e, uint32_t offset, uint32_t value)
 
 static void write_tdt(struct e1000 *e, uint32_t value)
 {
-	uint64_t now = e->clock();
-	bool posted = nic_post_is(&e->post, E1000_POST_TDT), more = true;
+	uint64_t now = e->clock(), at = now;
+	bool posted = nic_post_is(&e->post, E1000_POST_TDT);
 
 	e->tdt = value & 0xffff;
 	if (nic_post_written(&e->post, E1000_POST_TDT, now))
 		posted = true; /* the worker is about to; it may as well begin */
 	if (!posted && !pthread_mutex_trylock(&e->lock)) {
-		more = e1000_tx_run(e, TX_INLINE_BUDGET, now);
-		/* Delayed causes need somebody to watch the clock. */
-		more |= e->tx.delay.packet != NIC_WORKER_NEVER || e->tx.retry;
+		if (!e1000_tx_run(e, TX_INLINE_BUDGET, now))
+			at = e1000_tx_due(e);
 		pthread_mutex_unlock(&e->lock);
 	}
-	if (more && !nic_worker_self(&e->worker))
+	if (nic_worker_self(&e->worker))
+		return;
+	if (at <= now)
 		nic_worker_kick(&e->worker);
+	else if (at != NIC_WORKER_NEVER)
+		nic_worker_alarm(&e->worker, at);
 }
 
 static void write_rdt(struct e1000 *e, uint32_t value)
 {
+	/* Announced, then looked; e1000_rx_run() does it the other way round. */
 	e->rdt = value & 0xffff;
 	nic_post_written(&e->post, E1000_POST_RDT, 0);
-	if (READ_ONCE(e->rx.stalled) && !nic_worker_self(&e->worker))
+	if (e->rx.stalled && !nic_worker_self(&e->worker))
 		nic_worker_kick(&e->worker);
 }
 

@@ -379,7 +379,7 @@ static void raise_causes(struct e1000 *e, uint64_t now)
 	}
 	/* An interrupt for a received frame reports what was sent as well. */
 	if ((causes & ICR_RXT0) && e->tx.delay.packet != NIC_WORKER_NEVER) {
-		e1000_delay_stop(&e->tx.delay);
+		e1000_tx_reported(e);
 		causes |= ICR_TXDW;
 	}
 	nic_irq_raise(&e->irq, causes, now);

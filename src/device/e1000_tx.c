@@ -21,6 +21,14 @@
 #include "net/checksum.h"
 #include "net/gso.h"
 
+/*
+ * Moderation. A driver that delays its TXDW (IDE) only wants its buffers back in time. It gets it
+ * after this time at the latest, with a received frame's interrupt if one comes before, or when a
+ * quarter of the ring waits: one interrupt instead of two for a request and its answer.
+ */
+#define MODERATE_UNITS 200 /* of 1.024 us */
+#define MODERATE_PART  4
+
 /* The back-end is full: how long until it is asked again. */
 #define RETRY_NS (100 * NSEC_PER_USEC)
 
@@ -433,13 +441,38 @@ static unsigned send(struct e1000 *e, uint64_t now)
 	return sent;
 }
 
+/* Sets or delays TXDW: n descriptors were given back, some with RS (and IDE). */
+static uint32_t report(struct e1000 *e, unsigned n, bool at_once, bool delayed, uint64_t now)
+{
+	uint32_t tidv = E1000_REG(e, REG_TIDV), tadv = E1000_REG(e, REG_TADV);
+
+	e->tx.unreported += n;
+	if (delayed && tidv && e->moderate) {
+		at_once |= e->tx.unreported >= ring_size(e) / MODERATE_PART;
+		tidv = MAX(tidv, MODERATE_UNITS);
+		tadv = MAX(tadv, MODERATE_UNITS);
+	}
+	if (at_once || (delayed && !tidv)) {
+		e1000_tx_reported(e);
+		return ICR_TXDW;
+	}
+	if (delayed)
+		e1000_delay_start(&e->tx.delay, tidv, tadv, now);
+	return 0;
+}
+
+void e1000_tx_reported(struct e1000 *e)
+{
+	e1000_delay_stop(&e->tx.delay);
+	e->tx.unreported = 0;
+}
+
 /* Gives the descriptors back: DD where it was asked for (RS, RPS), the head, the causes. */
 static void complete(struct e1000 *e, unsigned n, uint64_t now)
 {
-	unsigned size = ring_size(e);
-	uint32_t causes = 0, low = E1000_REG(e, REG_TXDCTL) >> TXDCTL_LWTHRESH_SHIFT << 3;
-	unsigned left = available(e);
-	bool delayed = false;
+	unsigned size = ring_size(e), left = available(e);
+	uint32_t causes, low = E1000_REG(e, REG_TXDCTL) >> TXDCTL_LWTHRESH_SHIFT << 3;
+	bool at_once = false, delayed = false;
 
 	for (unsigned i = 0; i < n; i++) {
 		const struct e1000_desc *d = &e->tx.descs[i];
@@ -449,23 +482,15 @@ static void complete(struct e1000 *e, unsigned n, uint64_t now)
 		if (!(d->lower & (TXD_RS | TXD_RPS)))
 			continue;
 		nic_dma_write(&e->dma, at + offsetof(struct e1000_desc, upper), &status, 1);
-		if (!(d->lower & TXD_RS))
-			continue;
-		if (d->lower & TXD_IDE)
-			delayed = true;
-		else
-			causes |= ICR_TXDW;
+		at_once |= (d->lower & TXD_RS) && !(d->lower & TXD_IDE);
+		delayed |= (d->lower & TXD_RS) && (d->lower & TXD_IDE);
 	}
 	e->tdh = (e->tdh + n) % size;
+	causes = report(e, n, at_once, delayed, now);
 	if (n && low && left > low && left - n <= low)
 		causes |= ICR_TXD_LOW;
 	if (n && left == n)
 		causes |= ICR_TXQE;
-	if (delayed)
-		e1000_delay_start(&e->tx.delay, E1000_REG(e, REG_TIDV), E1000_REG(e, REG_TADV),
-				  now);
-	if (delayed && !E1000_REG(e, REG_TIDV))
-		causes |= ICR_TXDW;
 	nic_irq_raise(&e->irq, causes, now);
 }
 
@@ -506,11 +531,18 @@ bool e1000_tx_run(struct e1000 *e, unsigned budget, uint64_t now)
 	return available(e) && !e->tx.retry;
 }
 
+uint64_t e1000_tx_due(const struct e1000 *e)
+{
+	uint64_t at = MIN(e->tx.delay.packet, e->tx.delay.absolute);
+
+	return e->tx.retry ? MIN(at, e->tx.retry) : at;
+}
+
 void e1000_tx_reset(struct e1000 *e)
 {
 	memset(&e->tx.ctx, 0, sizeof(e->tx.ctx));
 	memset(&e->tx.tso, 0, sizeof(e->tx.tso));
 	e->tx.discard = false;
 	e->tx.retry = 0;
-	e1000_delay_stop(&e->tx.delay);
+	e1000_tx_reported(e);
 }

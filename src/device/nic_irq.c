@@ -56,7 +56,7 @@ static void unlock(struct nic_irq *irq, bool held)
 void nic_irq_reset(struct nic_irq *irq)
 {
 	pthread_mutex_lock(&irq->lock);
-	irq->cause = irq->mask = 0;
+	irq->cause = irq->mask = irq->used = 0;
 	irq->interval = irq->last = 0;
 	unlock(irq, update(irq, 0));
 }
@@ -67,7 +67,7 @@ void nic_irq_raise(struct nic_irq *irq, uint32_t causes, uint64_t now)
 		return;
 	pthread_mutex_lock(&irq->lock);
 	irq->cause |= causes;
-	unlock(irq, update(irq, now));
+	unlock(irq, update(irq, now) || (causes & ~irq->mask & irq->used));
 }
 
 void nic_irq_urge(struct nic_irq *irq, uint32_t causes, uint64_t now)
@@ -96,6 +96,7 @@ uint32_t nic_irq_set_mask(struct nic_irq *irq, uint32_t and, uint32_t or, uint64
 
 	pthread_mutex_lock(&irq->lock);
 	irq->mask = mask = (irq->mask & and) | or ;
+	irq->used |= mask;
 	unlock(irq, update(irq, now));
 	return mask;
 }
@@ -132,7 +133,7 @@ bool nic_irq_masked_pending(struct nic_irq *irq)
 	bool pending;
 
 	pthread_mutex_lock(&irq->lock);
-	pending = irq->cause & ~irq->mask;
+	pending = irq->cause & ~irq->mask & irq->used;
 	pthread_mutex_unlock(&irq->lock);
 	return pending;
 }

@@ -20,11 +20,13 @@
 struct nic_irq {
 	pthread_mutex_t lock;
 	struct pci_dev *dev;
-	void (*held)(void *opaque); /* called when an assertion starts to wait: wake the worker */
+	/* Called when an assertion starts to wait, for its time or for its mask: see to the worker. */
+	void (*held)(void *opaque);
 	/* Called with the lock held when cause or mask may have changed; NULL: nobody follows. */
 	void (*changed)(void *opaque, uint32_t cause, uint32_t mask);
 	void *opaque;
 	uint32_t cause, mask;
+	uint32_t used; /* causes that the driver has unmasked since the reset */
 	bool level;
 	uint64_t interval; /* ns between assertions at least; 0: none */
 	uint64_t last;	   /* when the last one was */
@@ -57,7 +59,7 @@ void nic_irq_urge(struct nic_irq *irq, uint32_t causes, uint64_t now);
 uint32_t nic_irq_cause(struct nic_irq *irq);
 uint32_t nic_irq_mask(struct nic_irq *irq);
 
-/** Whether there are causes that only wait to be unmasked. */
+/** Whether there are causes that only wait to be unmasked, of those the driver unmasks at all. */
 bool nic_irq_masked_pending(struct nic_irq *irq);
 
 /** Asserts what was held back if its time has come. Returns when the next one is due. */

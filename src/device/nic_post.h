@@ -34,12 +34,12 @@ struct nic_post_reg {
 };
 
 struct nic_post_state {
-	bool posted; /* as registered with the host */
+	_Atomic bool posted; /* as registered with the host */
 	_Atomic bool want;
 	_Atomic uint64_t writes; /* that arrived at the device, however */
 	/* The rate of writes that exited, for the decision to post. */
-	uint64_t burst_since;
-	unsigned burst;
+	_Atomic uint64_t burst_since;
+	_Atomic unsigned burst;
 	/* The worker's. */
 	uint64_t seen, quiet_since;
 	bool waiting;
@@ -51,7 +51,7 @@ struct nic_post {
 	const struct nic_post_reg *regs;
 	unsigned count;
 	uint64_t base;
-	bool mapped, usable;
+	_Atomic bool mapped, usable;
 	uint64_t interval; /* ns between looks at a posted doorbell; the unit of all times here */
 	uint64_t switch_cost;
 	uint64_t switches;

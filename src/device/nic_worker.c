@@ -6,6 +6,10 @@
  * asleep, and only if it is set signal the eventfd. Both have a full barrier in between, so at
  * least one side sees the other's store: a kick is never lost, and costs nothing while the worker
  * is awake. A signal that comes too late to be needed makes one step too many.
+ *
+ * An alarm is a kick that waits. To a worker that is awake it is a kick: it has one more step before
+ * it sleeps, and in that learns the time from the device. To one that sleeps longer than until the
+ * alarm it is a timer that is among the things the worker sleeps on.
  */
 #include "device/nic_worker.h"
 #include "base/thread.h"
@@ -15,6 +19,7 @@
 #include <poll.h>
 #include <sys/eventfd.h>
 #include <sys/prctl.h>
+#include <sys/timerfd.h>
 #include <unistd.h>
 
 static _Thread_local const struct nic_worker *worker_self;
@@ -32,8 +37,11 @@ int nic_worker_init(struct nic_worker *w,
 	w->step = step;
 	w->opaque = opaque;
 	w->rx_fd = rx_fd;
+	w->alarm = NIC_WORKER_NEVER;
+	pthread_mutex_init(&w->alarm_lock, NULL);
 	w->wake_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
-	if (w->wake_fd < 0)
+	w->alarm_fd = timerfd_create(CLOCK_MONOTONIC, TFD_CLOEXEC | TFD_NONBLOCK);
+	if (w->wake_fd < 0 || w->alarm_fd < 0)
 		return error_set(err, -errno, "cannot create an eventfd for a NIC's worker: %s",
 				 error_name(errno));
 	return 0;
@@ -52,23 +60,60 @@ void nic_worker_kick(struct nic_worker *w)
 		;
 }
 
+void nic_worker_alarm(struct nic_worker *w, uint64_t at)
+{
+	struct itimerspec spec = {.it_value = {.tv_sec = (time_t)(at / NSEC_PER_SEC),
+					       .tv_nsec = (long)(at % NSEC_PER_SEC)}};
+
+	if (!atomic_load(&w->asleep)) {
+		atomic_store_explicit(&w->kicked, true, memory_order_release);
+		full_barrier();
+		if (!atomic_load_explicit(&w->asleep, memory_order_relaxed))
+			return;
+	}
+	if (atomic_load(&w->until) <= at)
+		return;
+	pthread_mutex_lock(&w->alarm_lock);
+	if (at < w->alarm) {
+		w->alarm = at;
+		timerfd_settime(w->alarm_fd, TFD_TIMER_ABSTIME, &spec, NULL);
+		atomic_fetch_add_explicit(&w->kicks, 1, memory_order_relaxed);
+	}
+	pthread_mutex_unlock(&w->alarm_lock);
+}
+
+/* After a sleep: an alarm that rang is done with; one that did not may ring for nothing. */
+static void alarm_over(struct nic_worker *w)
+{
+	uint64_t count;
+
+	pthread_mutex_lock(&w->alarm_lock);
+	if (read(w->alarm_fd, &count, sizeof(count)) > 0)
+		w->alarm = NIC_WORKER_NEVER;
+	pthread_mutex_unlock(&w->alarm_lock);
+}
+
 static void sleep_until(struct nic_worker *w, const struct nic_worker_wish *wish)
 {
-	struct pollfd fds[2] = {{.fd = w->wake_fd, .events = POLLIN},
+	struct pollfd fds[3] = {{.fd = w->wake_fd, .events = POLLIN},
+				{.fd = w->alarm_fd, .events = POLLIN},
 				{.fd = w->rx_fd, .events = POLLIN}};
-	nfds_t n = wish->receive && w->rx_fd >= 0 ? 2 : 1;
+	nfds_t n = wish->receive && w->rx_fd >= 0 ? 3 : 2;
 	uint64_t now = clock_ns(), count;
 	struct timespec ts;
 	uint64_t ns = wish->at > now ? wish->at - now : 0;
 
 	ts = (struct timespec){(time_t)(ns / NSEC_PER_SEC), (long)(ns % NSEC_PER_SEC)};
-	atomic_store_explicit(&w->asleep, true, memory_order_relaxed);
+	atomic_store(&w->until, wish->at);
+	atomic_store_explicit(&w->asleep, true, memory_order_release);
 	full_barrier();
 	if (!atomic_load_explicit(&w->kicked, memory_order_acquire) && ns) {
 		w->sleeps++;
 		ppoll(fds, n, wish->at == NIC_WORKER_NEVER ? NULL : &ts, NULL);
 	}
 	atomic_store_explicit(&w->asleep, false, memory_order_relaxed);
+	if (fds[1].revents & POLLIN)
+		alarm_over(w);
 	if ((fds[0].revents & POLLIN) && read(w->wake_fd, &count, sizeof(count)) < 0)
 		return; /* taken already */
 }
@@ -109,7 +154,10 @@ void nic_worker_stop(struct nic_worker *w)
 		pthread_join(w->thread, NULL);
 		w->running = false;
 	}
-	if (w->step)
-		close(w->wake_fd);
+	if (!w->step)
+		return;
+	close(w->wake_fd);
+	close(w->alarm_fd);
+	pthread_mutex_destroy(&w->alarm_lock);
 	w->step = NULL;
 }

@@ -27,10 +27,13 @@ struct nic_worker {
 	void *opaque;
 	pthread_t thread;
 	bool running;
-	int wake_fd, rx_fd;
+	int wake_fd, rx_fd, alarm_fd;
 	_Atomic bool stop, asleep, kicked;
+	_Atomic uint64_t until; /* when this sleep ends by itself */
+	pthread_mutex_t alarm_lock;
+	uint64_t alarm;		/* what alarm_fd is set to; under alarm_lock */
 	uint64_t steps, sleeps; /* counters */
-	_Atomic uint64_t kicks; /* those that needed a system call */
+	_Atomic uint64_t kicks; /* and alarms: those that needed a system call */
 };
 
 /** Prepares; rx_fd (borrowed, -1: none) polls readable when there are frames to receive. */
@@ -44,6 +47,12 @@ void nic_worker_stop(struct nic_worker *w);
 
 /** From any thread: has step called soon. Free of system calls while the worker is awake. */
 void nic_worker_kick(struct nic_worker *w);
+
+/**
+ * From any thread: has step called at that time or before. Where a kick would wake the worker only to
+ * have it sleep again until then, this lets it sleep.
+ */
+void nic_worker_alarm(struct nic_worker *w, uint64_t at);
 
 /** Whether the calling thread is this worker. */
 bool nic_worker_self(const struct nic_worker *w);

@@ -179,6 +179,7 @@ static inline void bed_init_post(struct bed *b, uint32_t offloads, bool post)
 		.id = "net0",
 		.clock = bed_clock,
 		.post = post,
+		.moderate = post,
 		.real_fcs = true,
 		.cpu = THREAD_ANY_CPU,
 	};

@@ -402,6 +402,71 @@ static void test_posting(void **state)
 	free(b);
 }
 
+/* A driver without flushing reads: whatever it does, a posted IMS is found. */
+static void test_posted_mask_is_found(void **state)
+{
+	struct bed *b = calloc(1, sizeof(*b));
+
+	bed_init_post(b, NET_OFFLOAD_CSUM, true);
+	bed_up(b, 0);
+	wr(b, REG_IMS, ICR_RXT0 | ICR_LSC);
+	(void)rd(b, REG_STATUS);
+	wr(b, REG_IMC, UINT32_MAX);
+	(void)rd(b, REG_STATUS);
+	step(b);
+	assert_true(b->wish.at == NIC_WORKER_NEVER);
+	/* A cause that nobody ever unmasked is not waited for. */
+	wr(b, REG_ICS, ICR_TXQE);
+	assert_false(b->nic->pci.intx_level);
+	step(b);
+	assert_true(b->wish.at == NIC_WORKER_NEVER);
+	/* The others are. */
+	b->nic->nic_ops->set_link(b->nic, false);
+	step(b);
+	assert_true(b->wish.at < bed_now + NSEC_PER_MSEC);
+	wr(b, REG_IMS, ICR_LSC);
+	pass(b, NSEC_PER_MSEC);
+	assert_true(line(b));
+	bed_fini(b);
+	free(b);
+}
+
+static void test_moderation(void **state)
+{
+	uint8_t f[60];
+	struct bed *b = calloc(1, sizeof(*b));
+
+	bed_init_post(b, NET_OFFLOAD_CSUM, true);
+	bed_up(b, 0);
+	wr(b, REG_TIDV, 8);
+	wr(b, REG_TADV, 32);
+	wr(b, REG_IMS, ICR_TXDW | ICR_RXT0);
+	make_frame(f, 60, bed_mac);
+	/* Alone: later than the driver asked. */
+	put_data(b, f, 60, TXD_EOP | TXD_RS | TXD_IDE, 0);
+	ring(b);
+	pass(b, 190 * NSEC_PER_USEC);
+	assert_false(line(b));
+	pass(b, 20 * NSEC_PER_USEC);
+	assert_true(line(b));
+	(void)rd(b, REG_ICR);
+	/* With an answer: one interrupt for both. */
+	put_data(b, f, 60, TXD_EOP | TXD_RS | TXD_IDE, 0);
+	ring(b);
+	wire_put(b->wire, 0, f, 60, NULL);
+	step(b);
+	assert_int_equal(rd(b, REG_ICR) & (ICR_TXDW | ICR_RXT0), ICR_TXDW | ICR_RXT0);
+	pass(b, NSEC_PER_MSEC);
+	assert_false(line(b));
+	/* A quarter of the ring: at once. */
+	for (unsigned i = 0; i < BED_DESCS / 4; i++)
+		put_data(b, f, 60, TXD_EOP | TXD_RS | TXD_IDE, 0);
+	ring(b);
+	assert_true(line(b));
+	bed_fini(b);
+	free(b);
+}
+
 static void test_doorbell_switches(void **state)
 {
 	uint8_t f[60];
@@ -462,6 +527,8 @@ int main(void)
 		cmocka_unit_test_setup_teardown(test_pba, up, down),
 		cmocka_unit_test_setup_teardown(test_statistics_clear, up, down),
 		cmocka_unit_test(test_posting),
+		cmocka_unit_test(test_posted_mask_is_found),
+		cmocka_unit_test(test_moderation),
 		cmocka_unit_test(test_doorbell_switches),
 	};
 

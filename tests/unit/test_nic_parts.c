@@ -218,8 +218,16 @@ static void test_irq(void **state)
 
 	nic_irq_raise(irq, 1, 10);
 	assert_false(*line);
-	assert_true(nic_irq_masked_pending(irq));
+	assert_false(nic_irq_masked_pending(irq)); /* never unmasked so far */
 	nic_irq_set_mask(irq, UINT32_MAX, 3, 10);
+	assert_true(*line);
+	nic_irq_set_mask(irq, ~1U, 0, 10);
+	assert_false(*line);
+	assert_true(nic_irq_masked_pending(irq));
+	nic_irq_raise(irq, 1, 10);
+	assert_int_equal(toy->held, 1); /* somebody has to look for the mask */
+	nic_irq_set_mask(irq, UINT32_MAX, 3, 10);
+	toy->held = 0;
 	assert_true(*line);
 	assert_false(nic_irq_masked_pending(irq));
 	assert_int_equal(nic_irq_clear(irq, 1, 10), 1);
@@ -237,7 +245,7 @@ static void test_irq(void **state)
 	nic_irq_clear(irq, 3, 120);
 	nic_irq_raise(irq, 1, 210); /* exactly when it may */
 	assert_true(*line);
-	assert_int_equal(irq->asserted, 3);
+	assert_int_equal(irq->asserted, 4);
 	nic_irq_reset(irq);
 	assert_false(*line);
 	assert_int_equal(nic_irq_mask(irq), 0);
@@ -298,6 +306,18 @@ static void test_worker(void **state)
 		while (w.seen != i)
 			if (clock_ns() > end)
 				fail_msg("kick %u was lost", i);
+	}
+	/* An alarm is a step by then, however the worker is when it is set. */
+	for (unsigned i = 20001; i <= 20200; i++) {
+		uint64_t end = clock_ns() + 5 * NSEC_PER_SEC;
+
+		if (i % 3)
+			usleep(100);
+		w.asked = i;
+		nic_worker_alarm(&w.worker, clock_ns() + 50 * NSEC_PER_USEC);
+		while (w.seen != i)
+			if (clock_ns() > end)
+				fail_msg("alarm %u was lost", i);
 	}
 	usleep(2000);
 	steps = w.worker.steps;
