@@ -67,7 +67,7 @@ void i82559_soft_reset(struct i82559 *i, bool selective)
 {
 	i82559_rx_reset(i);
 	i->cu.state = CU_IDLE;
-	i->cu.base = i->cu.at = i->cu.fruitless = 0;
+	i->cu.base = i->cu.at = i->cu.run = 0;
 	i->cu.resume = false;
 	i->cu.cna_at = NIC_WORKER_NEVER;
 	i->ru.base = i->ru.at = 0;

@@ -53,8 +53,9 @@ struct i559_cu {
 	uint32_t base;
 	uint32_t at;	     /* active: the next block's offset; suspended: the last one's */
 	_Atomic bool resume; /* the driver said so */
-	unsigned fruitless;  /* commands in a row that were no frames */
-	uint64_t cna_at;     /* suspended since a while: when to say so */
+	unsigned run;	     /* commands since run_since */
+	uint64_t run_since;
+	uint64_t cna_at; /* suspended since a while: when to say so */
 
 	/* One burst. */
 	unsigned ncbs, nframes, niov;

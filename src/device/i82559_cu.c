@@ -15,13 +15,13 @@
  * unit stands at, and goes on only if it was cleared. What lies behind a block with S is old, and
  * to execute it would send a frame again.
  *
- * A list may be a circle without end. A pass does a bounded number of commands, and a list that has
- * gone on for long without a frame is given rests.
+ * A list may be a circle without end. A pass does a bounded number of commands, and no list gets more
+ * than RUN_MAX of them done in REST_NS, which is more than any driver can use.
  */
 #include "device/i82559.h"
 
-#define FRUITLESS_MAX 4096 /* commands in a row that are no frames */
-#define REST_NS	      NSEC_PER_MSEC
+#define RUN_MAX 4096 /* commands */
+#define REST_NS NSEC_PER_MSEC
 
 /* Copies a block's header. */
 static bool fetch(struct i82559 *i, uint32_t offset, struct i559_cb *cb)
@@ -149,7 +149,6 @@ static unsigned burst(struct i82559 *i, unsigned budget, uint64_t now, uint32_t 
 	}
 	if (i->cu.ncbs) {
 		flush(i, now, causes);
-		i->cu.fruitless = i->cu.nframes ? 0 : i->cu.fruitless + i->cu.ncbs;
 		return i->cu.ncbs;
 	}
 	if (!fetch(i, i->cu.at, &cb)) {
@@ -157,7 +156,6 @@ static unsigned burst(struct i82559 *i, unsigned budget, uint64_t now, uint32_t 
 		return 0;
 	}
 	complete(i, &cb, i82559_execute(i, &cb), causes);
-	i->cu.fruitless++;
 	return 1;
 }
 
@@ -174,30 +172,40 @@ static void try_resume(struct i82559 *i)
 	if (last.command & CB_S)
 		return;
 	i->cu.at = last.link;
-	i->cu.fruitless = 0;
 	i82559_set_cu(i, CU_ACTIVE);
+}
+
+/* Counts commands; too many in too short a time, and the unit rests. */
+static void count_run(struct i82559 *i, unsigned n, uint64_t now)
+{
+	uint64_t end = i->cu.run_since + REST_NS;
+
+	i->cu.run += n;
+	if (i->cu.run < RUN_MAX)
+		return;
+	if (now < end)
+		i->chip.tx_retry = end;
+	i->cu.run = 0;
+	i->cu.run_since = MAX(now, i->chip.tx_retry);
 }
 
 bool i82559_cu_run(struct i82559 *i, unsigned budget, uint64_t now)
 {
 	uint32_t causes = 0;
-	bool rest = false;
 	unsigned done;
 
-	if (!nic_dma_allowed(&i->chip.dma) || now < i->chip.tx_retry)
+	if (now < i->chip.tx_retry)
 		return false;
 	i->chip.tx_retry = 0;
+	if (!nic_dma_allowed(&i->chip.dma))
+		return false;
 	try_resume(i);
-	while (i->cu.state == CU_ACTIVE && budget && !i->chip.tx_retry && !rest) {
+	while (i->cu.state == CU_ACTIVE && budget && !i->chip.tx_retry) {
 		done = burst(i, budget, now, &causes);
 		budget -= MIN(done, budget);
-		rest = i->cu.fruitless >= FRUITLESS_MAX;
+		count_run(i, done, now);
 		if (i->cu.state != CU_ACTIVE)
 			try_resume(i); /* one that came meanwhile */
-	}
-	if (rest) {
-		i->cu.fruitless = 0;
-		i->chip.tx_retry = now + REST_NS;
 	}
 	i82559_raise(i, causes, now);
 	return i->cu.state == CU_ACTIVE && !i->chip.tx_retry;
@@ -211,7 +219,6 @@ void i82559_cu_command(struct i82559 *i, unsigned command, uint32_t pointer)
 		if (i->cu.state == CU_ACTIVE)
 			break;
 		i->cu.at = pointer;
-		i->cu.fruitless = 0;
 		i->cu.resume = false;
 		i82559_set_cu(i, CU_ACTIVE);
 		break;

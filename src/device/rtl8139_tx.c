@@ -123,8 +123,10 @@ static bool run_slots(struct rtl8139 *r, unsigned budget, uint64_t now)
 
 bool rtl8139_tx_run(struct rtl8139 *r, unsigned budget, uint64_t now)
 {
-	if (!(rtl_get8(r, RTL_CR) & CR_TE) || !nic_dma_allowed(&r->chip.dma) ||
-	    now < r->chip.tx_retry)
+	if (now < r->chip.tx_retry)
+		return false;
+	r->chip.tx_retry = 0;
+	if (!(rtl_get8(r, RTL_CR) & CR_TE) || !nic_dma_allowed(&r->chip.dma))
 		return false;
 	return rtl_cplus_tx(r) ? rtl8139_tx_desc_run(r, budget, now) : run_slots(r, budget, now);
 }

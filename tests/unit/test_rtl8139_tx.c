@@ -438,6 +438,22 @@ static void test_full_backend(void **state)
 	}
 }
 
+/* The back-end was full, and then bus mastering was taken away: nothing to be awake for. */
+static void test_retry_without_master(void **state)
+{
+	struct bed *b = *state;
+	uint8_t f[100];
+
+	rtl_up_cplus(b, 0);
+	b->wire->queues[0].room = 0;
+	make_frame(f, 100, bed_mac);
+	rtl_put_tx(b, 0, f, 100, FSLS, 0);
+	rtl_poll(b);
+	fake_config_write(&b->host, b->slot, PCI_COMMAND, 2, PCI_COMMAND_MEMORY);
+	pass(b, 10 * NSEC_PER_MSEC);
+	assert_int_equal(b->wish.at, NIC_WORKER_NEVER);
+}
+
 static void test_no_link_no_master(void **state)
 {
 	struct bed *b = *state;
@@ -547,6 +563,7 @@ int main(void)
 		cmocka_unit_test_setup_teardown(test_bad_large_send, up, down),
 		cmocka_unit_test_setup_teardown(test_hostile_descriptors, up, down),
 		cmocka_unit_test_setup_teardown(test_full_backend, up, down),
+		cmocka_unit_test_setup_teardown(test_retry_without_master, up, down),
 		cmocka_unit_test_setup_teardown(test_no_link_no_master, up, down),
 		cmocka_unit_test_setup_teardown(test_loopback, up, down),
 		cmocka_unit_test_setup_teardown(test_reset_midway, up, down),
