@@ -104,6 +104,7 @@ static void put_time(struct rtc *rtc, int64_t second)
 {
 	time_t t = (time_t)second;
 	struct tm tm;
+	int year;
 
 	if (!gmtime_r(&t, &tm))
 		return;
@@ -113,8 +114,10 @@ static void put_time(struct rtc *rtc, int64_t second)
 	rtc->cmos[RTC_WDAY] = encode(rtc, tm.tm_wday + 1);
 	rtc->cmos[RTC_MDAY] = encode(rtc, tm.tm_mday);
 	rtc->cmos[RTC_MONTH] = encode(rtc, tm.tm_mon + 1);
-	rtc->cmos[RTC_YEAR] = encode(rtc, tm.tm_year % 100);
-	rtc->cmos[RTC_CENTURY] = encode(rtc, (tm.tm_year + 1900) / 100);
+	/* A guest can set month 0 of year 0. */
+	year = (tm.tm_year + 1900 + 10000) % 10000;
+	rtc->cmos[RTC_YEAR] = encode(rtc, year % 100);
+	rtc->cmos[RTC_CENTURY] = encode(rtc, year / 100);
 }
 
 /* The guest set the clock: what the registers say is now. */
