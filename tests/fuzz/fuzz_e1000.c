@@ -307,6 +307,7 @@ static void start(struct run *r, bool offloads)
 		.hn = &net.hn,
 		.clock = fuzz_clock,
 		.post = true,
+		.moderate = true,
 		.real_fcs = true,
 		.cpu = THREAD_ANY_CPU,
 	};
