@@ -149,7 +149,7 @@ static void chip_pass(struct chip_run *r, uint64_t ns)
 {
 	uint64_t end = now + ns;
 
-	for (unsigned i = 0; r->wish.at <= end && i < 64; i++) {
+	for (unsigned i = 0; r->wish.at <= end && i < 8; i++) {
 		now = MAX(now, r->wish.at);
 		chip_rest(r);
 	}
