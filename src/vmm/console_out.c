@@ -225,13 +225,17 @@ int console_out_stdio(struct console_out *out, struct loop *loop, struct error *
 int console_out_file(struct console_out *out, const char *path, struct loop *loop,
 		     struct error *err)
 {
-	int fd = open(path, O_WRONLY | O_CREAT | O_TRUNC | O_NOCTTY | O_CLOEXEC, 0666);
+	/* The open file is this process's own. For a regular file O_NONBLOCK changes nothing. */
+	int fd = open(path, O_WRONLY | O_CREAT | O_TRUNC | O_NONBLOCK | O_NOCTTY | O_CLOEXEC, 0666);
 
+	if (fd < 0 && errno == ENXIO)
+		return error_set(err, -ENXIO,
+				 "--serial file=%s: a named pipe that nobody reads: start its "
+				 "reader first",
+				 path);
 	if (fd < 0)
 		return error_set(err, -errno, "--serial file=%s: cannot open: %s", path,
 				 error_name(errno));
-	/* The open file is this process's own. For a regular file it changes nothing. */
-	fcntl(fd, F_SETFL, fcntl(fd, F_GETFL) | O_NONBLOCK);
 	return out_init(out, fd, true, path, loop, err);
 }
 

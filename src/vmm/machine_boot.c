@@ -54,7 +54,8 @@ static void memory_map(const struct machine *m, struct boot_params *params)
 
 static int open_file(const char *what, const char *path, struct error *err)
 {
-	int fd = open(path, O_RDONLY | O_CLOEXEC);
+	/* Not to wait for the writer of a named pipe, which is refused below. */
+	int fd = open(path, O_RDONLY | O_NONBLOCK | O_CLOEXEC);
 	struct stat st;
 
 	if (fd < 0)
