@@ -14,16 +14,13 @@
 static enum nic_drop add_part(struct i82559 *i, struct net_frame *out, struct iovec *iov,
 			      uint64_t addr, uint32_t len)
 {
-	const void *data;
-
 	if (!len)
 		return NIC_DROP_COUNT;
 	if (out->len + len > LEN_MAX + NIC_CHIP_FCS || out->niov == I559_TX_PARTS)
 		return NIC_DROP_OVERSIZE;
-	data = nic_dma_read_ptr(&i->chip.dma, addr, len);
-	if (!data)
+	if (!nic_dma_iov(&i->chip.dma, addr, len, &iov[out->niov]))
 		return NIC_DROP_BAD_ADDRESS;
-	iov[out->niov++] = (struct iovec){(void *)(uintptr_t)data, len};
+	out->niov++;
 	out->len += len;
 	return NIC_DROP_COUNT;
 }

@@ -33,9 +33,10 @@
 static void irq_held(void *opaque)
 {
 	struct nic_chip *chip = opaque;
+	uint64_t deadline = chip->irq.deadline;
 
-	if (chip->irq.deadline != NIC_IRQ_NEVER)
-		nic_chip_kick(chip);
+	if (deadline != NIC_IRQ_NEVER && !nic_worker_self(&chip->worker))
+		nic_worker_alarm(&chip->worker, deadline);
 }
 
 int nic_chip_init(struct nic_chip *chip, const struct nic_chip_model *model,

@@ -2,16 +2,16 @@
 #include "device/nic_shadow.h"
 
 #include <errno.h>
-#include <sys/mman.h>
+#include <stdlib.h>
 
 int nic_shadow_init(struct nic_shadow *shadow, struct bus_host *host, bool enable)
 {
-	void *page = mmap(NULL, NIC_SHADOW_SIZE, PROT_READ | PROT_WRITE,
-			  MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+	void *page = aligned_alloc(NIC_SHADOW_SIZE, NIC_SHADOW_SIZE);
 
 	memset(shadow, 0, sizeof(*shadow));
-	if (page == MAP_FAILED)
+	if (!page)
 		return -ENOMEM;
+	memset(page, 0, NIC_SHADOW_SIZE);
 	pthread_mutex_init(&shadow->lock, NULL);
 	shadow->host = host;
 	shadow->page = page;
@@ -43,7 +43,7 @@ void nic_shadow_fini(struct nic_shadow *shadow)
 	if (!shadow->page)
 		return;
 	nic_shadow_hide(shadow);
-	munmap(shadow->page, NIC_SHADOW_SIZE);
+	free(shadow->page);
 	pthread_mutex_destroy(&shadow->lock);
 	shadow->page = NULL;
 }

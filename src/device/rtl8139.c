@@ -202,7 +202,7 @@ _Static_assert(ARRAY_SIZE(access_names) == RTL_ACC_COUNT, "a name for each");
 			.subsystem_vendor = 0x10ec,                                              \
 			.subsystem = 0x8139,                                                     \
 			.class_code = 0x020000,                                                  \
-			.revision = rev,                                                         \
+			.revision = (rev),                                                       \
 		},                                                                               \
 	}
 

@@ -56,7 +56,6 @@ static enum nic_drop build(struct rtl8139 *r, uint32_t tsd)
 {
 	uint32_t len = tsd & TSD_SIZE;
 	uint64_t addr = rtl_get32(r, RTL_TSAD0 + 4 * r->tx.slot);
-	const void *data;
 
 	if ((rtl_get32(r, RTL_TCR) & TCR_CRC) && len > NIC_CHIP_FCS)
 		len -= NIC_CHIP_FCS; /* the driver's own */
@@ -65,10 +64,8 @@ static enum nic_drop build(struct rtl8139 *r, uint32_t tsd)
 		return NIC_DROP_UNDERSIZE;
 	if (len > LEN_MAX)
 		return NIC_DROP_OVERSIZE;
-	data = nic_dma_read_ptr(&r->chip.dma, addr, len);
-	if (!data)
+	if (!nic_dma_iov(&r->chip.dma, addr, len, &r->tx.iov[0]))
 		return NIC_DROP_BAD_ADDRESS;
-	r->tx.iov[0] = (struct iovec){(void *)(uintptr_t)data, len};
 	r->tx.out[0] = (struct net_frame){.iov = r->tx.iov, .niov = 1, .len = len};
 	r->tx.nframes = 1;
 	return NIC_DROP_COUNT;

@@ -71,16 +71,14 @@ static enum nic_drop gather(struct rtl8139 *r, const struct packet *p, struct io
 {
 	for (unsigned i = p->first; i < p->end; i++) {
 		uint32_t len = r->tx.descs[i].opts1 & TXD_LEN;
-		const void *data;
 
 		if (!len)
 			continue;
 		if (out->len + len > NET_FRAME_MAX - ETHER_VLAN_HLEN)
 			return NIC_DROP_OVERSIZE;
-		data = nic_dma_read_ptr(&r->chip.dma, r->tx.descs[i].addr, len);
-		if (!data)
+		if (!nic_dma_iov(&r->chip.dma, r->tx.descs[i].addr, len, &iov[out->niov]))
 			return NIC_DROP_BAD_ADDRESS;
-		iov[out->niov++] = (struct iovec){(void *)(uintptr_t)data, len};
+		out->niov++;
 		out->len += len;
 	}
 	if (!(p->opts1 & DESC_FS))
