@@ -62,8 +62,8 @@ void e1000_update_link(struct e1000 *e, bool event)
 		status |= STATUS_LU;
 	e->status = status;
 	if (event || ((old ^ status) & STATUS_LU))
-		nic_irq_raise(&e->irq, ICR_LSC, e->clock());
-	nic_worker_kick(&e->worker);
+		nic_irq_raise(&e->chip.irq, ICR_LSC, e->chip.clock());
+	nic_worker_kick(&e->chip.worker);
 }
 
 void e1000_reset_mac(struct e1000 *e)
@@ -77,10 +77,10 @@ void e1000_reset_mac(struct e1000 *e)
 	E1000_REG(e, REG_CTRL) = CTRL_FD | CTRL_ASDE | CTRL_SLU;
 	E1000_REG(e, REG_VET) = ETHER_VLAN;
 	e1000_eeprom_load(e);
-	nic_irq_reset(&e->irq);
+	nic_irq_reset(&e->chip.irq);
 	e1000_update_link(e, false);
 	/* What the link did before the driver was there is no news to it. */
-	nic_irq_clear(&e->irq, ICR_ALL, e->clock());
+	nic_irq_clear(&e->chip.irq, ICR_ALL, e->chip.clock());
 }
 
 static void expire_delays(struct e1000 *e, uint64_t now)
@@ -93,7 +93,7 @@ static void expire_delays(struct e1000 *e, uint64_t now)
 		e1000_tx_reported(e);
 		causes |= ICR_TXDW;
 	}
-	nic_irq_raise(&e->irq, causes, now);
+	nic_irq_raise(&e->chip.irq, causes, now);
 }
 
 /* The moving of frames; returns when something is due. */
@@ -102,15 +102,15 @@ static uint64_t work(struct e1000 *e, uint64_t now, bool *receive)
 	uint64_t at = NIC_WORKER_NEVER;
 	bool more;
 
-	pthread_mutex_lock(&e->lock);
-	more = e1000_tx_run(e, BURST, now);
-	more |= e1000_rx_run(e, BURST, now);
+	pthread_mutex_lock(&e->chip.lock);
+	more = e1000_tx_run(e, NIC_CHIP_BURST, now);
+	more |= e1000_rx_run(e, NIC_CHIP_BURST, now);
 	expire_delays(e, now);
 	at = MIN(MIN(e->rx.delay.packet, e->rx.delay.absolute), e1000_tx_due(e));
-	if (e->rx.stalled && e1000_rx_free(e) >= MAX(e->rx.room_needed, 1U))
-		at = MIN(at, e->rx.stalled_at + E1000_RESUME_NS);
-	*receive = !e->rx.stalled;
-	pthread_mutex_unlock(&e->lock);
+	if (e->chip.stalled && e1000_rx_free(e) >= MAX(e->rx.room_needed, 1U))
+		at = MIN(at, e->chip.stalled_at + E1000_RESUME_NS);
+	*receive = !e->chip.stalled;
+	pthread_mutex_unlock(&e->chip.lock);
 	return more ? now : at;
 }
 
@@ -118,81 +118,58 @@ void e1000_step(void *opaque, uint64_t now, struct nic_worker_wish *wish)
 {
 	struct e1000 *e = opaque;
 
-	/* Give way to a vCPU that waits at a register. */
-	for (unsigned i = 0; i < 1000 && e->waiters; i++)
-		cpu_relax();
-	nic_post_drain(&e->post);
+	nic_chip_step_begin(&e->chip);
 	wish->at = work(e, now, &wish->receive);
-	wish->at = MIN(wish->at, nic_irq_poll(&e->irq, now));
-	wish->at = MIN(wish->at, nic_post_tend(&e->post, E1000_POST_TDT, true, now));
-	wish->at = MIN(wish->at, nic_post_tend(&e->post, E1000_POST_RDT, !wish->receive, now));
-	wish->at = MIN(wish->at, nic_post_tend(&e->post, E1000_POST_IMS,
-					       nic_irq_masked_pending(&e->irq), now));
+	wish->at = MIN(wish->at, nic_irq_poll(&e->chip.irq, now));
+	wish->at = MIN(wish->at, nic_post_tend(&e->chip.post, E1000_POST_TDT, true, now));
+	wish->at = MIN(wish->at, nic_post_tend(&e->chip.post, E1000_POST_RDT, !wish->receive, now));
+	wish->at = MIN(wish->at, nic_post_tend(&e->chip.post, E1000_POST_IMS,
+					       nic_irq_masked_pending(&e->chip.irq), now));
 }
 
 /* An interrupt was held back: the worker must know when it is due, or that IMS is waited for. */
 static void irq_held(void *opaque)
 {
 	struct e1000 *e = opaque;
-	uint64_t due = e->irq.deadline;
+	uint64_t due = e->chip.irq.deadline;
 
-	if (nic_worker_self(&e->worker))
+	if (nic_worker_self(&e->chip.worker))
 		return;
 	if (due != NIC_IRQ_NEVER)
-		nic_worker_alarm(&e->worker, due);
+		nic_worker_alarm(&e->chip.worker, due);
 	else
-		nic_worker_kick(&e->worker);
+		nic_worker_kick(&e->chip.worker);
 }
 
 static void e1000_config_written(struct pci_dev *dev, unsigned offset, unsigned size)
 {
 	/* Bus mastering may have been allowed just now. */
-	nic_worker_kick(&e1000_of(dev)->worker);
+	nic_chip_kick(nic_chip_of(dev));
 }
 
 static void e1000_bar_moved(struct pci_dev *dev, unsigned bar, bool mapped)
 {
 	if (bar == 0)
-		nic_post_map(&e1000_of(dev)->post, mapped, dev->bars[0].addr);
+		nic_post_map(&nic_chip_of(dev)->post, mapped, dev->bars[0].addr);
 }
 
 static void e1000_reset(struct pci_dev *dev)
 {
 	struct e1000 *e = e1000_of(dev);
 
-	pthread_mutex_lock(&e->lock);
+	pthread_mutex_lock(&e->chip.lock);
 	mii_reset(&e->phy);
 	e->eeprom.write_enabled = false;
 	e->ioaddr = 0;
 	e1000_reset_mac(e);
-	pthread_mutex_unlock(&e->lock);
-}
-
-static int memory_changed(struct mem_listener *listener, const struct mem_table *old,
-			  const struct mem_table *table, struct error *err)
-{
-	struct e1000 *e = listener->opaque;
-
-	pthread_mutex_lock(&e->lock);
-	nic_dma_set_table(&e->dma, table);
-	pthread_mutex_unlock(&e->lock);
-	return 0;
+	pthread_mutex_unlock(&e->chip.lock);
 }
 
 static void e1000_destroy(struct pci_dev *dev)
 {
 	struct e1000 *e = e1000_of(dev);
 
-	nic_worker_stop(&e->worker);
-	if (e->listening)
-		guest_mem_unlisten(e->mem, &e->mem_listener);
-	nic_rx_fini(&e->rx.nic);
-	if (e->hn)
-		e->hn->ops->close(e->hn);
-	nic_post_fini(&e->post);
-	nic_irq_fini(&e->irq);
-	pthread_mutex_destroy(&e->lock);
-	pci_dev_fini(dev);
+	nic_chip_fini(&e->chip);
 	free(e);
 }
 
@@ -203,81 +180,67 @@ static const struct pci_dev_ops e1000_pci_ops = {
 	.destroy = e1000_destroy,
 };
 
-static void pci_init(struct e1000 *e, const char *id, struct bus_host *host)
-{
-	static const struct pci_ids ids = {
-		.vendor = 0x8086,
-		.device = 0x100e,
-		.subsystem_vendor = 0x8086,
-		.subsystem = 0x001e, /* PRO/1000 MT Desktop Adapter */
-		.class_code = 0x020000,
-		.revision = 2,
-	};
-	struct pci_dev *dev = &e->nic.pci;
-	unsigned pm;
+static const char *const access_names[] = {
+	[E1000_ACC_ICR] = "icr",     [E1000_ACC_STATUS] = "status", [E1000_ACC_IMS] = "ims",
+	[E1000_ACC_IMC] = "imc",     [E1000_ACC_TDT] = "tdt",	    [E1000_ACC_RDT] = "rdt",
+	[E1000_ACC_OTHER] = "other",
+};
+_Static_assert(ARRAY_SIZE(access_names) == E1000_ACC_COUNT, "a name for each");
 
-	snprintf(dev->id, sizeof(dev->id), "%s", id);
-	dev->ops = &e1000_pci_ops;
-	dev->host = host;
-	pci_dev_init(dev, &ids);
+static const struct nic_chip_model model = {
+	.nic_ops = &e1000_nic_ops,
+	.pci_ops = &e1000_pci_ops,
+	.step = e1000_step,
+	.rx_ops = &e1000_rx_ops,
+	.posts = e1000_post_regs,
+	.nposts = E1000_POSTS,
+	.access_names = access_names,
+	.naccesses = E1000_ACC_COUNT,
+	.ids =
+		{
+			.vendor = 0x8086,
+			.device = 0x100e,
+			.subsystem_vendor = 0x8086,
+			.subsystem = 0x001e, /* PRO/1000 MT Desktop Adapter */
+			.class_code = 0x020000,
+			.revision = 2,
+		},
+};
+
+static void declare(struct e1000 *e)
+{
+	struct pci_dev *dev = &e->chip.nic.pci;
+
 	dev->config[PCI_MIN_GNT] = 0xff;
 	pci_dev_bar(dev, 0, PCI_BAR_MEM32, E1000_MMIO_SIZE, &e1000_mmio_ops);
 	pci_dev_bar(dev, 2, PCI_BAR_IO, E1000_IO_SIZE, &e1000_io_ops);
 	dev->bars[0].unlocked = dev->bars[2].unlocked = true;
-	pci_dev_use_intx(dev);
-	pm = pci_dev_add_cap(dev, PCI_CAP_ID_PM, PCI_PM_SIZEOF);
-	store_le16(dev->config + pm + PCI_PM_PMC, 2 | PCI_PM_CAP_DSI);
-	store_le16(dev->config + pm + PCI_PM_CTRL, PCI_PM_CTRL_NO_SOFT_RESET);
-	store_le16(dev->writable + pm + PCI_PM_CTRL, PCI_PM_CTRL_STATE_MASK);
+	nic_chip_add_pm(&e->chip, 2 | PCI_PM_CAP_DSI);
 }
 
-int e1000_create(const struct e1000_setup *setup, struct nic **out, struct error *err)
+int e1000_create(const struct nic_chip_setup *setup, bool moderate, struct nic **out,
+		 struct error *err)
 {
 	struct e1000 *e = calloc(1, sizeof(*e));
-	struct hostnet *hn = setup->hn;
 	int ret;
 
 	if (!e)
 		return error_set(err, -ENOMEM, "%s: out of memory", setup->id);
-	e->mem = setup->mem;
-	e->clock = setup->clock ? setup->clock : clock_ns;
-	e->real_fcs = setup->real_fcs;
-	e->moderate = setup->moderate;
-	e->host_link = true;
-	memcpy(e->mac, setup->mac, 6);
-	pthread_mutex_init(&e->lock, NULL);
-	pci_init(e, setup->id, setup->host);
-	e->nic.nic_ops = &e1000_nic_ops;
-	nic_irq_init(&e->irq, &e->nic.pci, irq_held, e);
-	nic_post_init(&e->post, setup->host, e1000_post_regs, e1000_post_count, setup->post);
-	e->dma.dev = &e->nic.pci;
-	ret = nic_worker_init(&e->worker, e1000_step, e, hn ? hn->ops->poll_fd(hn, 0) : -1, err);
-	if (ret)
-		goto fail;
-	ret = nic_rx_init(&e->rx.nic, hn, &e1000_rx_ops, e, &e->rx.flow);
+	ret = nic_chip_init(&e->chip, &model, setup, err);
+	if (!ret) {
+		e->chip.irq.held = irq_held;
+		e->moderate = moderate;
+		declare(e);
+		e1000_eeprom_init(e);
+		e1000_phy_init(e);
+		e1000_reset_mac(e);
+		ret = nic_chip_start(&e->chip, setup, err);
+	}
 	if (ret) {
-		error_set(err, ret, "%s: out of memory", setup->id);
-		goto fail;
+		nic_chip_fini(&e->chip);
+		free(e);
+		return ret;
 	}
-	e1000_eeprom_init(e);
-	e1000_phy_init(e);
-	e1000_reset_mac(e);
-	e->mem_listener =
-		(struct mem_listener){.name = "e1000", .changed = memory_changed, .opaque = e};
-	ret = guest_mem_listen(setup->mem, &e->mem_listener, err);
-	if (ret)
-		goto fail;
-	e->listening = true;
-	e->hn = hn;
-	if (setup->threaded) {
-		ret = nic_worker_start(&e->worker, setup->id, setup->cpu, err);
-		if (ret)
-			goto fail;
-	}
-	*out = &e->nic;
+	*out = &e->chip.nic;
 	return 0;
-fail:
-	e->hn = NULL; /* still the caller's */
-	e1000_destroy(&e->nic.pci);
-	return ret;
 }

@@ -5,13 +5,8 @@
 #include "device/e1000_regs.h"
 #include "device/eeprom93.h"
 #include "device/mii.h"
-#include "device/nic.h"
-#include "device/nic_dma.h"
-#include "device/nic_irq.h"
-#include "device/nic_post.h"
-#include "device/nic_rx.h"
-#include "device/nic_tx.h"
-#include "device/nic_worker.h"
+#include "device/nic_chip.h"
+#include "device/nic_head.h"
 
 /*
  * Intel 82540EM, private to its files:
@@ -45,15 +40,15 @@ struct e1000_delay {
 #define E1000_TX_DESCS 512  /* … made of at most so many descriptors */
 #define E1000_TX_PARTS 256  /* parts of one frame at most */
 #define E1000_TX_IOVS  1024 /* of a burst */
-#define E1000_TX_HDR   320  /* private copy of headers: 257 bytes and a VLAN tag */
 
 /* A frame under construction or on its way to the back-end. */
 struct e1000_tx_frame {
 	unsigned first;	   /* its first descriptor in the burst */
 	unsigned segments; /* frames on the wire */
+	uint32_t bytes;	   /* as the driver gave it */
 	bool tso;
 	struct e1000_context ctx, tso_ctx; /* as they were in front of it */
-	uint8_t hdr[E1000_TX_HDR];
+	uint8_t head[NIC_HEAD_MAX];	   /* private copy of headers */
 };
 
 struct e1000_tx {
@@ -61,8 +56,6 @@ struct e1000_tx {
 	bool discard;		       /* in a chain that was given up: until its EOP */
 	struct e1000_delay delay;
 	unsigned unreported; /* descriptors given back since the last TXDW */
-	uint64_t retry;	     /* the back-end was full: not before this */
-	struct nic_flow flow;
 
 	/* One burst. */
 	unsigned ndescs, nframes, niov;
@@ -76,38 +69,31 @@ struct e1000_tx {
 #define E1000_RESUME_NS (200 * NSEC_PER_USEC)
 
 struct e1000_rx {
-	struct nic_rx nic;
 	struct e1000_delay delay;
-	struct nic_flow flow;
-	_Atomic bool stalled; /* frames wait and there are no descriptors for them */
-	uint64_t stalled_at;  /* since when */
-	unsigned room_needed;
-	bool low; /* fewer free descriptors than RDMTS says */
+	unsigned room_needed; /* descriptors that the frame at hand takes */
+	bool low;	      /* fewer free descriptors than RDMTS says */
 	uint32_t burst_causes;
-	uint8_t fcs[4];
+};
+
+/* Counted: where accesses that left the kernel, or were posted, went. */
+enum e1000_access {
+	E1000_ACC_ICR,
+	E1000_ACC_STATUS,
+	E1000_ACC_IMS,
+	E1000_ACC_IMC,
+	E1000_ACC_TDT,
+	E1000_ACC_RDT,
+	E1000_ACC_OTHER,
+	E1000_ACC_COUNT
 };
 
 struct e1000 {
-	struct nic nic;
-	struct guest_mem *mem;
-	struct mem_listener mem_listener;
-	bool listening;
-	struct hostnet *hn;
-	struct nic_worker worker;
-	struct nic_irq irq;
-	struct nic_post post;
-	bool real_fcs; /* option fcs=on */
-	bool moderate; /* option moderation=on */
-	uint64_t (*clock)(void);
+	struct nic_chip chip; /* first */
+	bool moderate;	      /* option moderation=on */
 
-	/* Everything from here on is under lock, except what is _Atomic. */
-	pthread_mutex_t lock;
-	_Atomic unsigned waiters; /* vCPUs that want the lock: the worker gives way */
-	struct nic_dma dma;
+	/* Everything from here on is under the chip's lock, except what is _Atomic. */
 	struct mii phy;
 	struct eeprom93 eeprom;
-	uint8_t mac[6];
-	bool host_link; /* as set_link said */
 	uint32_t ioaddr;
 
 	_Atomic uint32_t status; /* STATUS, read without the lock */
@@ -118,17 +104,13 @@ struct e1000 {
 	struct e1000_tx tx;
 	struct e1000_rx rx;
 	uint64_t octets_rx_good, octets_tx_good, octets_rx, octets_tx;
-
-	/* Where accesses that left the kernel went. */
-	_Atomic uint64_t exits_icr, exits_status, exits_imc, exits_ims, exits_tdt, exits_rdt,
-		exits_other;
 };
 
 #define E1000_REG(e, offset) ((e)->reg[(offset) / 4])
 
 static inline struct e1000 *e1000_of(struct pci_dev *dev)
 {
-	return container_of(dev, struct e1000, nic.pci);
+	return container_of(dev, struct e1000, chip.nic.pci);
 }
 
 /* e1000.c */
@@ -138,8 +120,8 @@ void e1000_update_link(struct e1000 *e, bool event);
 /* e1000_reg.c */
 extern const struct bus_range_ops e1000_mmio_ops, e1000_io_ops;
 void e1000_reg_reset(struct e1000 *e);
-extern const struct nic_post_reg e1000_post_regs[];
-extern const unsigned e1000_post_count;
+#define E1000_POSTS 7
+extern const struct nic_post_reg e1000_post_regs[E1000_POSTS];
 
 /* e1000_tx.c: with the lock held. */
 /** Sends up to budget frames. Returns whether there is more that can be sent now. */
@@ -156,7 +138,7 @@ bool e1000_rx_run(struct e1000 *e, unsigned budget, uint64_t now);
 void e1000_rx_reset(struct e1000 *e);
 /** A frame that comes back: MAC or PHY loopback. */
 void e1000_rx_loopback(struct e1000 *e, const struct net_frame *frame);
-extern const struct nic_rx_ops e1000_rx_ops;
+extern const struct nic_rx_ops e1000_rx_ops; /* called with the struct e1000 */
 bool e1000_loopback(const struct e1000 *e);
 /** Free receive descriptors, 0 if the ring makes no sense. */
 unsigned e1000_rx_free(const struct e1000 *e);

@@ -38,7 +38,7 @@ static const struct mii_config phy_config = {
 
 void e1000_phy_init(struct e1000 *e)
 {
-	mii_init(&e->phy, &phy_config, e->host_link);
+	mii_init(&e->phy, &phy_config, true);
 }
 
 static uint16_t spec_status(struct e1000 *e)
@@ -75,7 +75,7 @@ void e1000_mdic_write(struct e1000 *e, uint32_t value)
 		result |= MDIC_ERROR;
 	E1000_REG(e, REG_MDIC) = result | MDIC_READY;
 	if (value & MDIC_INT)
-		nic_irq_raise(&e->irq, ICR_MDAC, e->clock());
+		nic_irq_raise(&e->chip.irq, ICR_MDAC, e->chip.clock());
 }
 
 void e1000_eeprom_init(struct e1000 *e)
@@ -84,14 +84,14 @@ void e1000_eeprom_init(struct e1000 *e)
 
 	eeprom93_init(&e->eeprom, 64);
 	for (unsigned i = 0; i < 3; i++)
-		w[i] = load_le16(e->mac + 2 * i);
+		w[i] = load_le16(e->chip.mac + 2 * i);
 	w[WORD_COMPAT] = 0;
 	w[WORD_PHY_CLASS] = 0;
 	w[WORD_INIT1] = 0x640a; /* load the words below; no wake-up */
-	w[WORD_SUBSYSTEM] = load_le16(e->nic.pci.config + 0x2e);
-	w[WORD_SUBSYSTEM_VENDOR] = load_le16(e->nic.pci.config + 0x2c);
-	w[WORD_DEVICE] = load_le16(e->nic.pci.config + 0x02);
-	w[WORD_VENDOR] = load_le16(e->nic.pci.config + 0x00);
+	w[WORD_SUBSYSTEM] = load_le16(e->chip.nic.pci.config + 0x2e);
+	w[WORD_SUBSYSTEM_VENDOR] = load_le16(e->chip.nic.pci.config + 0x2c);
+	w[WORD_DEVICE] = load_le16(e->chip.nic.pci.config + 0x02);
+	w[WORD_VENDOR] = load_le16(e->chip.nic.pci.config + 0x00);
 	w[WORD_INIT2] = 0xb080; /* APM wake-up off */
 	eeprom93_checksum(&e->eeprom, WORD_CHECKSUM, EEPROM_SUM);
 }

@@ -16,9 +16,7 @@
  */
 #include "device/e1000.h"
 
-#define TX_INLINE_BUDGET 16
-
-const struct nic_post_reg e1000_post_regs[] = {
+const struct nic_post_reg e1000_post_regs[E1000_POSTS] = {
 	[E1000_POST_TDT] = {"TDT", REG_TDT, 4, NIC_POST_BUSY},
 	[E1000_POST_RDT] = {"RDT", REG_RDT, 4, NIC_POST_EAGER},
 	[E1000_POST_IMS] = {"IMS", REG_IMS, 4, NIC_POST_EAGER},
@@ -27,7 +25,6 @@ const struct nic_post_reg e1000_post_regs[] = {
 	{"ITR", REG_ITR, 4, NIC_POST_ALWAYS},
 	{"filters", REG_MTA, 0x600, NIC_POST_ALWAYS}, /* MTA, RA, VFTA */
 };
-const unsigned e1000_post_count = ARRAY_SIZE(e1000_post_regs);
 
 struct reg {
 	uint32_t offset, end; /* [offset, end) */
@@ -112,7 +109,7 @@ static void write_rctl(struct e1000 *e, uint32_t offset, uint32_t value)
 	E1000_REG(e, REG_RCTL) = value;
 	if ((old ^ value) & (RCTL_EN | RCTL_LBM))
 		e1000_rx_reset(e);
-	nic_worker_kick(&e->worker);
+	nic_worker_kick(&e->chip.worker);
 }
 
 static void write_tctl(struct e1000 *e, uint32_t offset, uint32_t value)
@@ -122,7 +119,7 @@ static void write_tctl(struct e1000 *e, uint32_t offset, uint32_t value)
 	E1000_REG(e, REG_TCTL) = value;
 	if (old & ~value & TCTL_EN)
 		e1000_tx_reset(e);
-	nic_worker_kick(&e->worker);
+	nic_worker_kick(&e->chip.worker);
 }
 
 static void write_heads(struct e1000 *e, uint32_t offset, uint32_t value)
@@ -146,7 +143,7 @@ static void write_delay(struct e1000 *e, uint32_t offset, uint32_t value)
 	if (offset == REG_TIDV)
 		e1000_tx_reported(e);
 	e1000_delay_stop(delay);
-	nic_irq_raise(&e->irq, offset == REG_RDTR ? ICR_RXT0 : ICR_TXDW, e->clock());
+	nic_irq_raise(&e->chip.irq, offset == REG_RDTR ? ICR_RXT0 : ICR_TXDW, e->chip.clock());
 }
 
 /* Sorted by offset. Statistics, and the wake-up and diagnostic areas that are mere storage, too. */
@@ -257,16 +254,9 @@ void e1000_reg_reset(struct e1000 *e)
 		E1000_REG(e, regs[i].offset) = regs[i].reset;
 }
 
-static void lock(struct e1000 *e)
+static void count(struct e1000 *e, enum e1000_access which)
 {
-	atomic_fetch_add_explicit(&e->waiters, 1, memory_order_relaxed);
-	pthread_mutex_lock(&e->lock);
-	atomic_fetch_sub_explicit(&e->waiters, 1, memory_order_relaxed);
-}
-
-static void count(_Atomic uint64_t *counter)
-{
-	atomic_fetch_add_explicit(counter, 1, memory_order_relaxed);
+	nic_chip_count_access(&e->chip, which);
 }
 
 /* Flexible filters lie beyond the array; no other register of the upper half has state. */
@@ -285,12 +275,12 @@ static uint32_t slow_read(struct e1000 *e, uint32_t offset)
 	uint32_t *far = far_storage(e, offset);
 	uint32_t value = 0;
 
-	lock(e);
+	nic_chip_lock(&e->chip);
 	if (far)
 		value = *far;
 	else if (reg)
 		value = reg->read ? reg->read(e, offset) : E1000_REG(e, offset);
-	pthread_mutex_unlock(&e->lock);
+	pthread_mutex_unlock(&e->chip.lock);
 	return value;
 }
 
@@ -298,22 +288,22 @@ static uint32_t reg_read(struct e1000 *e, uint32_t offset)
 {
 	switch (offset) {
 	case REG_ICR:
-		count(&e->exits_icr);
-		return nic_irq_clear(&e->irq, ICR_ALL, e->clock());
+		count(e, E1000_ACC_ICR);
+		return nic_irq_clear(&e->chip.irq, ICR_ALL, e->chip.clock());
 	case REG_STATUS:
-		count(&e->exits_status);
+		count(e, E1000_ACC_STATUS);
 		return e->status;
 	case REG_ITR:
-		count(&e->exits_other);
+		count(e, E1000_ACC_OTHER);
 		return READ_ONCE(E1000_REG(e, REG_ITR));
 	case REG_ICS:
-		count(&e->exits_other);
-		return nic_irq_cause(&e->irq);
+		count(e, E1000_ACC_OTHER);
+		return nic_irq_cause(&e->chip.irq);
 	case REG_IMS:
-		count(&e->exits_other);
-		return nic_irq_mask(&e->irq);
+		count(e, E1000_ACC_OTHER);
+		return nic_irq_mask(&e->chip.irq);
 	default:
-		count(&e->exits_other);
+		count(e, E1000_ACC_OTHER);
 		return slow_read(e, canonical(offset));
 	}
 }
@@ -327,81 +317,81 @@ static void slow_write(struct e1000 *e, uint32_t offset, uint32_t value)
 	/* The upper half of each receive address has fewer bits (13.5, RAH). */
 	if (offset >= REG_RA && offset < REG_VFTA && (offset & 4))
 		mask = 0x8003ffff;
-	lock(e);
+	nic_chip_lock(&e->chip);
 	if (far)
 		*far = value;
 	else if (reg && reg->write)
 		reg->write(e, offset, value & mask);
 	else if (mask)
 		E1000_REG(e, offset) = value & mask;
-	pthread_mutex_unlock(&e->lock);
+	pthread_mutex_unlock(&e->chip.lock);
 }
 
 static void write_tdt(struct e1000 *e, uint32_t value)
 {
-	uint64_t now = e->clock(), at = now;
-	bool posted = nic_post_is(&e->post, E1000_POST_TDT);
+	uint64_t now = e->chip.clock(), at = now;
+	bool posted = nic_post_is(&e->chip.post, E1000_POST_TDT);
 
 	e->tdt = value & 0xffff;
-	if (nic_post_written(&e->post, E1000_POST_TDT, now))
+	if (nic_post_written(&e->chip.post, E1000_POST_TDT, now))
 		posted = true; /* the worker is about to; it may as well begin */
-	if (!posted && !pthread_mutex_trylock(&e->lock)) {
-		if (!e1000_tx_run(e, TX_INLINE_BUDGET, now))
+	if (!posted && !pthread_mutex_trylock(&e->chip.lock)) {
+		if (!e1000_tx_run(e, NIC_CHIP_INLINE, now))
 			at = e1000_tx_due(e);
-		pthread_mutex_unlock(&e->lock);
+		pthread_mutex_unlock(&e->chip.lock);
 	}
-	if (nic_worker_self(&e->worker))
+	if (nic_worker_self(&e->chip.worker))
 		return;
 	if (at <= now)
-		nic_worker_kick(&e->worker);
+		nic_worker_kick(&e->chip.worker);
 	else if (at != NIC_WORKER_NEVER)
-		nic_worker_alarm(&e->worker, at);
+		nic_worker_alarm(&e->chip.worker, at);
 }
 
 static void write_rdt(struct e1000 *e, uint32_t value)
 {
 	/* Announced, then looked; e1000_rx_run() does it the other way round. */
 	e->rdt = value & 0xffff;
-	nic_post_written(&e->post, E1000_POST_RDT, 0);
-	if (e->rx.stalled && !nic_worker_self(&e->worker))
-		nic_worker_kick(&e->worker);
+	nic_post_written(&e->chip.post, E1000_POST_RDT, 0);
+	if (e->chip.stalled)
+		nic_chip_kick(&e->chip);
 }
 
 static void reg_write(struct e1000 *e, uint32_t offset, uint32_t value)
 {
 	switch (offset) {
 	case REG_ICR:
-		count(&e->exits_icr);
-		nic_irq_clear(&e->irq, value & ICR_ALL, e->clock());
+		count(e, E1000_ACC_ICR);
+		nic_irq_clear(&e->chip.irq, value & ICR_ALL, e->chip.clock());
 		break;
 	case REG_ITR:
 		/* In units of 256 ns (13.4, ITR). */
 		WRITE_ONCE(E1000_REG(e, REG_ITR), value & 0xffff);
-		nic_irq_set_interval(&e->irq, (value & 0xffff) * 256ULL, e->clock());
+		nic_irq_set_interval(&e->chip.irq, (value & 0xffff) * 256ULL, e->chip.clock());
 		break;
 	case REG_ICS:
-		count(&e->exits_other);
-		nic_irq_raise(&e->irq, value & ICR_ALL, e->clock());
+		count(e, E1000_ACC_OTHER);
+		nic_irq_raise(&e->chip.irq, value & ICR_ALL, e->chip.clock());
 		break;
 	case REG_IMS:
-		count(&e->exits_ims);
-		nic_irq_set_mask(&e->irq, UINT32_MAX, value & ICR_ALL, e->clock());
-		nic_post_written(&e->post, E1000_POST_IMS, 0);
+		count(e, E1000_ACC_IMS);
+		nic_irq_set_mask(&e->chip.irq, UINT32_MAX, value & ICR_ALL, e->chip.clock());
+		nic_post_written(&e->chip.post, E1000_POST_IMS, 0);
 		break;
 	case REG_IMC:
-		count(&e->exits_imc);
-		nic_irq_set_mask(&e->irq, ~value, 0, e->clock());
+		count(e, E1000_ACC_IMC);
+		nic_irq_set_mask(&e->chip.irq, ~value, 0, e->chip.clock());
 		break;
 	default:
 		offset = canonical(offset);
 		if (offset == REG_TDT) {
-			count(&e->exits_tdt);
+			count(e, E1000_ACC_TDT);
 			write_tdt(e, value);
 		} else if (offset == REG_RDT) {
-			count(&e->exits_rdt);
+			count(e, E1000_ACC_RDT);
 			write_rdt(e, value);
 		} else {
-			count(&e->exits_other);
+			count(e, E1000_ACC_OTHER);
 			slow_write(e, offset, value);
 		}
 	}

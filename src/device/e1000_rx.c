@@ -22,7 +22,6 @@
 #define FRAME_DESCS 80
 #define MAX_LEN	    1522  /* with FCS, when long packets are not enabled */
 #define MAX_LONG    16384 /* when they are */
-#define FCS_LEN	    4
 /* Resume a stalled ring when it has this part of its descriptors back, or after a while. */
 #define RESUME_PART 4
 
@@ -58,7 +57,7 @@ bool e1000_loopback(const struct e1000 *e)
 
 static bool enabled(const struct e1000 *e)
 {
-	return (E1000_REG(e, REG_RCTL) & RCTL_EN) && nic_dma_allowed(&e->dma);
+	return (E1000_REG(e, REG_RCTL) & RCTL_EN) && nic_dma_allowed(&e->chip.dma);
 }
 
 /* The multicast table is indexed by 12 bits of the address, MO says which (13.5, MTA). */
@@ -119,22 +118,20 @@ static bool accepts(void *opaque, const uint8_t *hdr, uint32_t len)
 	struct e1000 *e = opaque;
 
 	if (len < ETHER_HLEN) {
-		e->rx.flow.drops[NIC_DROP_UNDERSIZE]++;
+		e->chip.rx_flow.drops[NIC_DROP_UNDERSIZE]++;
 		e1000_stats_add(e, STAT_RUC, 1);
 		return false;
 	}
 	if (!wanted(e, hdr, len)) {
-		e->rx.flow.drops[NIC_DROP_FILTERED]++;
+		e->chip.rx_flow.drops[NIC_DROP_FILTERED]++;
 		return false;
 	}
 	return true;
 }
 
-/* A frame on its way into descriptors. */
+/* A frame on its way into descriptors, and what they will say of it. */
 struct incoming {
-	const struct iovec *parts; /* as it came */
-	unsigned niov;
-	uint32_t len; /* without FCS, and without the tag where that is removed */
+	struct nic_chip_in frame;
 	uint8_t status, errors;
 	uint16_t csum, special;
 };
@@ -144,7 +141,7 @@ static void check(struct e1000 *e, struct incoming *in, unsigned flags)
 {
 	uint32_t rxcsum = E1000_REG(e, REG_RXCSUM);
 	uint8_t hdr[NET_HEADERS_MAX];
-	size_t got = iov_read(in->parts, in->niov, 0, hdr, sizeof(hdr));
+	size_t got = iov_read(in->frame.iov, in->frame.niov, 0, hdr, sizeof(hdr));
 	enum net_csum_state ip = NET_CSUM_NONE, l4 = NET_CSUM_NONE;
 	struct net_headers h;
 
@@ -156,11 +153,11 @@ static void check(struct e1000 *e, struct incoming *in, unsigned flags)
 		ip = net_csum_verify_ipv4(hdr, &h);
 	if ((rxcsum & RXCSUM_TUOFL) && h.payload && !h.fragment)
 		l4 = flags & NIC_RX_CSUM_GOOD ? NET_CSUM_GOOD
-					      : net_csum_verify(in->parts, in->niov, &h);
+					      : net_csum_verify(in->frame.iov, in->frame.niov, &h);
 	if (rxcsum & RXCSUM_PCSS) {
 		struct csum sum = {0};
 
-		csum_add_iov(&sum, in->parts, in->niov, rxcsum & RXCSUM_PCSS, UINT32_MAX);
+		csum_add_iov(&sum, in->frame.iov, in->frame.niov, rxcsum & RXCSUM_PCSS, UINT32_MAX);
 		in->csum = csum_fold(&sum);
 	}
 	if (ip == NET_CSUM_NONE && l4 == NET_CSUM_NONE)
@@ -180,57 +177,21 @@ static void strip_tag(struct e1000 *e, struct incoming *in)
 {
 	uint8_t hdr[ETHER_HLEN + ETHER_VLAN_HLEN];
 
-	if (iov_read(in->parts, in->niov, 0, hdr, sizeof(hdr)) != sizeof(hdr) ||
-	    !tagged(e, hdr, in->len))
+	if (iov_read(in->frame.iov, in->frame.niov, 0, hdr, sizeof(hdr)) != sizeof(hdr) ||
+	    !tagged(e, hdr, in->frame.len))
 		return;
 	in->status |= RXD_STAT_VP;
 	if (!(E1000_REG(e, REG_CTRL) & CTRL_VME))
 		return;
 	in->special = load_be16(hdr + 14);
-	in->len -= ETHER_VLAN_HLEN;
-}
-
-/* Copies len bytes of the frame from offset on; the FCS follows the frame. */
-static void copy_out(const struct e1000 *e, const struct incoming *in, uint32_t offset, uint8_t *to,
-		     uint32_t len)
-{
-	bool stripped = (in->status & RXD_STAT_VP) && (E1000_REG(e, REG_CTRL) & CTRL_VME);
-	uint32_t n;
-
-	if (stripped && offset < 12) {
-		n = MIN(12 - offset, len);
-		iov_read(in->parts, in->niov, offset, to, n);
-		offset += n;
-		to += n;
-		len -= n;
-	}
-	if (len && offset < in->len) {
-		n = MIN(in->len - offset, len);
-		iov_read(in->parts, in->niov, offset + (stripped ? ETHER_VLAN_HLEN : 0), to, n);
-		offset += n;
-		to += n;
-		len -= n;
-	}
-	if (len)
-		memcpy(to, e->rx.fcs + (offset - in->len), len);
-}
-
-/* With fcs=on what the wire would have carried; else zeros, never what was in the buffer. */
-static void compute_fcs(struct e1000 *e, const struct incoming *in)
-{
-	uint32_t crc = NIC_CRC_INIT;
-
-	if (!e->real_fcs)
-		return;
-	for (unsigned i = 0; i < in->niov; i++)
-		crc = nic_crc32(crc, in->parts[i].iov_base, in->parts[i].iov_len);
-	store_le32(e->rx.fcs, ~crc);
+	in->frame.untagged = true;
+	in->frame.len -= ETHER_VLAN_HLEN;
 }
 
 static void write_status(struct e1000 *e, uint64_t at, const struct incoming *in, uint32_t len,
 			 bool last)
 {
-	uint64_t *word = nic_dma_write_ptr(&e->dma, at + 8, 8);
+	uint64_t *word = nic_dma_write_ptr(&e->chip.dma, at + 8, 8);
 	uint64_t status = RXD_STAT_DD;
 
 	if (!word)
@@ -241,7 +202,7 @@ static void write_status(struct e1000 *e, uint64_t at, const struct incoming *in
 			  (uint64_t)in->special << 16;
 	__atomic_store_n(word, htole64(len | (uint64_t)in->csum << 16 | status << 32),
 			 __ATOMIC_RELEASE);
-	nic_dma_wrote(&e->dma, at + 8, 8);
+	nic_dma_wrote(&e->chip.dma, at + 8, 8);
 }
 
 /* The driver gave an address that is not memory: its descriptors come back with an error. */
@@ -252,7 +213,7 @@ static bool refuse(struct e1000 *e, const uint64_t *at, unsigned n)
 	for (unsigned i = 0; i < n; i++)
 		write_status(e, at[i], &bad, 0, i == n - 1);
 	e->rdh = (e->rdh + n) % ring_size(e);
-	e->rx.flow.drops[NIC_DROP_BAD_ADDRESS]++;
+	e->chip.rx_flow.drops[NIC_DROP_BAD_ADDRESS]++;
 	e->rx.burst_causes |= ICR_RXT0;
 	return false;
 }
@@ -269,27 +230,27 @@ static bool fill(struct e1000 *e, const struct incoming *in, uint32_t total, uin
 		uint64_t a;
 
 		at[i] = base + (uint64_t)((e->rdh + i) % ring_size(e)) * sizeof(struct e1000_desc);
-		if (!nic_dma_read(&e->dma, at[i], &a, sizeof(a))) {
-			e->rx.flow.drops[NIC_DROP_BAD_RING]++;
+		if (!nic_dma_read(&e->chip.dma, at[i], &a, sizeof(a))) {
+			e->chip.rx_flow.drops[NIC_DROP_BAD_RING]++;
 			return false;
 		}
 		addr[i] = le64toh(a);
-		buf[i] = nic_dma_write_ptr(&e->dma, addr[i], MIN(bsize, total - i * bsize));
+		buf[i] = nic_dma_write_ptr(&e->chip.dma, addr[i], MIN(bsize, total - i * bsize));
 		if (!buf[i])
 			return refuse(e, at, i + 1);
 	}
 	for (unsigned i = 0; i < n; i++) {
 		uint32_t len = MIN(bsize, total - i * bsize);
 
-		copy_out(e, in, i * bsize, buf[i], len);
-		nic_dma_wrote(&e->dma, addr[i], len);
+		nic_chip_copy_out(&in->frame, i * bsize, buf[i], len);
+		nic_dma_wrote(&e->chip.dma, addr[i], len);
 	}
 	for (unsigned i = 0; i < n; i++)
 		write_status(e, at[i], in, MIN(bsize, total - i * bsize), i == n - 1);
 	e->rdh = (e->rdh + n) % ring_size(e);
 	e->rx.burst_causes |= ICR_RXT0;
-	e->rx.flow.out++;
-	e->rx.flow.bytes_out += in->len;
+	e->chip.rx_flow.out++;
+	e->chip.rx_flow.bytes_out += in->frame.len;
 	return true;
 }
 
@@ -297,44 +258,44 @@ static bool too_long(const struct e1000 *e, uint32_t len)
 {
 	uint32_t rctl = E1000_REG(e, REG_RCTL);
 
-	return len + FCS_LEN > (rctl & (RCTL_LPE | RCTL_SBP) ? MAX_LONG : MAX_LEN);
+	return len + NIC_CHIP_FCS > (rctl & (RCTL_LPE | RCTL_SBP) ? MAX_LONG : MAX_LEN);
 }
 
 static int deliver(void *opaque, const struct iovec *iov, unsigned niov, uint32_t len,
 		   unsigned flags)
 {
 	struct e1000 *e = opaque;
-	struct incoming in = {.parts = iov, .niov = niov, .len = len};
+	struct incoming in = {0};
 	uint32_t bsize = buffer_size(e), total;
 	uint8_t dst[6] = {0};
 	unsigned n;
 
 	if (too_long(e, len)) {
-		e->rx.flow.drops[NIC_DROP_OVERSIZE]++;
+		e->chip.rx_flow.drops[NIC_DROP_OVERSIZE]++;
 		e1000_stats_add(e, STAT_ROC, 1);
 		return 0;
 	}
-	total = len + (E1000_REG(e, REG_RCTL) & RCTL_SECRC ? 0 : FCS_LEN);
+	total = len + (E1000_REG(e, REG_RCTL) & RCTL_SECRC ? 0 : NIC_CHIP_FCS);
 	n = (total + bsize - 1) / bsize;
 	if (n > e1000_rx_free(e)) {
 		if (n >= ring_size(e) && ring_size(e)) {
-			e->rx.flow.drops[NIC_DROP_OVERSIZE]++; /* it never will */
+			e->chip.rx_flow.drops[NIC_DROP_OVERSIZE]++; /* it never will */
 			return 0;
 		}
 		e->rx.room_needed = n;
 		return -EAGAIN;
 	}
+	nic_chip_in(&e->chip, &in.frame, iov, niov, len);
 	strip_tag(e, &in);
 	check(e, &in, flags);
-	total -= len - in.len;
+	total -= len - in.frame.len;
 	if (total < len)
 		n = (total + bsize - 1) / bsize;
-	compute_fcs(e, &in);
 	if (!fill(e, &in, total, bsize, n))
 		return 0;
 	iov_read(iov, niov, 0, dst, sizeof(dst));
 	e1000_stats_rx(e, dst, len);
-	if (len + FCS_LEN <= E1000_REG(e, REG_RSRPD))
+	if (len + NIC_CHIP_FCS <= E1000_REG(e, REG_RSRPD))
 		e->rx.burst_causes |= ICR_SRPD;
 	return 0;
 }
@@ -382,35 +343,18 @@ static void raise_causes(struct e1000 *e, uint64_t now)
 		e1000_tx_reported(e);
 		causes |= ICR_TXDW;
 	}
-	nic_irq_raise(&e->irq, causes, now);
+	nic_irq_raise(&e->chip.irq, causes, now);
 }
 
 void e1000_rx_loopback(struct e1000 *e, const struct net_frame *frame)
 {
-	/* Rare and never in a hurry: in one piece, finished. */
-	static _Thread_local uint8_t copy[NET_FRAME_MAX];
-	struct iovec iov = {copy, frame->len};
-	struct net_offload off = frame->off;
+	enum nic_drop deaf = enabled(e) ? NIC_DROP_COUNT : NIC_DROP_DISABLED;
 
-	e->rx.flow.in++;
-	e->rx.flow.bytes_in += frame->len;
-	iov_read(frame->iov, frame->niov, 0, copy, frame->len);
-	if (off.gso_type || net_csum_complete(copy, frame->len, &off) < 0) {
-		e->rx.flow.drops[NIC_DROP_BAD_OFFLOAD]++;
-		return;
-	}
-	if (!enabled(e)) {
-		e->rx.flow.drops[NIC_DROP_DISABLED]++;
-		return;
-	}
-	if (!accepts(e, copy, frame->len))
-		return;
-	if (deliver(e, &iov, 1, frame->len, NIC_RX_CSUM_GOOD) == -EAGAIN) {
-		e->rx.flow.drops[NIC_DROP_NO_BUFFER]++;
+	if (nic_chip_loop_back(&e->chip, frame, deaf) == -EAGAIN) {
 		e1000_stats_add(e, STAT_MPC, 1);
 		e->rx.burst_causes |= ICR_RXO;
 	}
-	raise_causes(e, e->clock());
+	raise_causes(e, e->chip.clock());
 }
 
 /* Whether a stalled ring has enough descriptors back to go on. */
@@ -420,7 +364,7 @@ static bool may_resume(struct e1000 *e, uint64_t now)
 
 	if (!room || room < e->rx.room_needed)
 		return false;
-	return room >= ring_size(e) / RESUME_PART || now - e->rx.stalled_at >= E1000_RESUME_NS;
+	return room >= ring_size(e) / RESUME_PART || now - e->chip.stalled_at >= E1000_RESUME_NS;
 }
 
 bool e1000_rx_run(struct e1000 *e, unsigned budget, uint64_t now)
@@ -429,26 +373,26 @@ bool e1000_rx_run(struct e1000 *e, unsigned budget, uint64_t now)
 	int ret = 1;
 
 	if (cause != NIC_DROP_COUNT) {
-		nic_rx_flush(&e->rx.nic, cause);
-		e->rx.stalled = false;
+		nic_rx_flush(&e->chip.rx, cause);
+		e->chip.stalled = false;
 		while (budget-- && ret > 0)
-			ret = nic_rx_discard(&e->rx.nic, cause);
+			ret = nic_rx_discard(&e->chip.rx, cause);
 		return ret > 0;
 	}
-	if (e->rx.stalled && !may_resume(e, now))
+	if (e->chip.stalled && !may_resume(e, now))
 		return false;
-	e->rx.stalled = false;
+	e->chip.stalled = false;
 	while (budget-- && ret > 0) {
 		if (!e1000_rx_free(e)) {
 			e->rx.room_needed = 1;
 			ret = -EAGAIN;
 		} else {
-			ret = nic_rx_pull(&e->rx.nic);
+			ret = nic_rx_pull(&e->chip.rx);
 		}
 	}
 	if (ret == -EAGAIN) {
-		e->rx.stalled = true;
-		e->rx.stalled_at = now;
+		e->chip.stalled = true;
+		e->chip.stalled_at = now;
 	}
 	raise_causes(e, now);
 	return ret > 0;
@@ -456,8 +400,8 @@ bool e1000_rx_run(struct e1000 *e, unsigned budget, uint64_t now)
 
 void e1000_rx_reset(struct e1000 *e)
 {
-	nic_rx_flush(&e->rx.nic, NIC_DROP_DISABLED);
-	e->rx.stalled = e->rx.low = false;
+	nic_rx_flush(&e->chip.rx, NIC_DROP_DISABLED);
+	e->chip.stalled = e->rx.low = false;
 	e->rx.burst_causes = 0;
 	e1000_delay_stop(&e->rx.delay);
 }

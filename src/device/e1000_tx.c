@@ -29,9 +29,6 @@
 #define MODERATE_UNITS 200 /* of 1.024 us */
 #define MODERATE_PART  4
 
-/* The back-end is full: how long until it is asked again. */
-#define RETRY_NS (100 * NSEC_PER_USEC)
-
 /* A packet as its descriptors say. */
 struct packet {
 	unsigned first, ndesc; /* in the burst */
@@ -67,10 +64,10 @@ static unsigned fetch(struct e1000 *e, unsigned n)
 	unsigned size = ring_size(e), first = MIN(n, size - e->tdh);
 	const uint64_t len = sizeof(struct e1000_desc);
 
-	if (!nic_dma_read(&e->dma, ring_base(e) + e->tdh * len, e->tx.descs, first * len))
+	if (!nic_dma_read(&e->chip.dma, ring_base(e) + e->tdh * len, e->tx.descs, first * len))
 		return 0;
 	if (n > first &&
-	    !nic_dma_read(&e->dma, ring_base(e), e->tx.descs + first, (n - first) * len))
+	    !nic_dma_read(&e->chip.dma, ring_base(e), e->tx.descs + first, (n - first) * len))
 		return first;
 	return n;
 }
@@ -144,7 +141,7 @@ static enum nic_drop gather(struct e1000 *e, struct packet *p)
 			continue;
 		if (p->len + len > NET_FRAME_MAX - ETHER_VLAN_HLEN || p->niov == E1000_TX_PARTS)
 			return NIC_DROP_OVERSIZE;
-		if (!nic_dma_iov(&e->dma, d->addr, len, &iov[p->niov]))
+		if (!nic_dma_iov(&e->chip.dma, d->addr, len, &iov[p->niov]))
 			return NIC_DROP_BAD_ADDRESS;
 		p->niov++;
 		p->len += len;
@@ -152,37 +149,23 @@ static enum nic_drop gather(struct e1000 *e, struct packet *p)
 	return p->len < ETHER_HLEN ? NIC_DROP_UNDERSIZE : NIC_DROP_COUNT;
 }
 
-/* The headers' private copy: the frame's first n bytes leave the iovec and become its first part. */
-static bool take_headers(struct e1000 *e, struct packet *p, struct net_frame *out, uint8_t *hdr,
-			 unsigned n)
-{
-	struct iovec *iov = e->tx.iov + p->iov;
-	struct iovec rest[E1000_TX_PARTS];
-	unsigned nrest;
-
-	if (n > p->len || iov_read(iov, p->niov, 0, hdr, n) != n)
-		return false;
-	nrest = iov_slice(iov, p->niov, n, p->len - n, rest, E1000_TX_PARTS);
-	iov[0] = (struct iovec){hdr, n};
-	memcpy(iov + 1, rest, nrest * sizeof(*rest));
-	out->niov = nrest + 1;
-	return true;
-}
-
-static void fill_checksum(uint8_t *hdr, const struct net_frame *out, unsigned css, unsigned cso,
+/* Puts the sum of [css, end) at cso in the private headers. */
+static void fill_checksum(uint8_t *head, const struct net_frame *out, unsigned css, unsigned cso,
 			  unsigned end)
 {
 	struct csum c = {0};
 	uint16_t value;
 
-	csum_add_iov(&c, out->iov, out->niov, css, end - css);
+	if (cso + 2U > out->len || css > MIN(end, out->len))
+		return;
+	csum_add_iov(&c, out->iov, out->niov, css, MIN(end, out->len) - css);
 	value = csum_finish_l4(&c);
-	memcpy(hdr + cso, &value, sizeof(value));
+	memcpy(head + cso, &value, sizeof(value));
 }
 
 /* Checksum insertion without segmentation: 3.3.3 (IC), 3.3.7 (IXSM, TXSM). */
-static bool offload_checksums(struct e1000 *e, struct packet *p, struct net_frame *out,
-			      uint8_t *hdr)
+static bool offload_checksums(struct e1000 *e, const struct packet *p, struct net_frame *out,
+			      uint8_t *head)
 {
 	const struct e1000_context *ctx = &e->tx.ctx;
 	unsigned popts = p->extended ? p->head.upper >> 8 & 0xff : 0;
@@ -197,26 +180,26 @@ static bool offload_checksums(struct e1000 *e, struct packet *p, struct net_fram
 		cse = 0;
 	}
 	/* A checksum to the end that lies behind its start is what net_offload can say. */
-	if (txsm && (!cse || cse + 1U == p->len) && cso >= css && css >= ETHER_HLEN &&
-	    cso + 2U <= p->len) {
+	if (txsm && (!cse || cse + 1U == out->len) && cso >= css && css >= ETHER_HLEN &&
+	    cso + 2U <= out->len) {
 		out->off = (struct net_offload){.flags = NET_NEEDS_CSUM,
 						.csum_start = (uint16_t)css,
 						.csum_offset = (uint16_t)(cso - css)};
 		txsm = false;
 	}
 	if (txsm)
-		need = cso + 2U;
+		need = MAX(cso + 2U, ETHER_HLEN);
 	if (ixsm)
-		need = MAX(need, ctx->ipcso + 2U);
+		need = MAX(need, MAX(ctx->ipcso + 2U, ETHER_HLEN));
 	if (!need)
 		return true;
-	if (!take_headers(e, p, out, hdr, MIN(MAX(need, ETHER_HLEN), p->len)))
+	if (!nic_head_take(out, e->tx.iov + p->iov, head, MIN(need, out->len)))
 		return false;
-	if (ixsm && ctx->ipcso + 2U <= p->len)
-		fill_checksum(hdr, out, ctx->ipcss, ctx->ipcso,
-			      MAX(MIN(ctx->ipcse ? ctx->ipcse + 1U : p->len, p->len), ctx->ipcss));
-	if (txsm && cso + 2U <= p->len)
-		fill_checksum(hdr, out, css, cso, MAX(MIN(cse ? cse + 1U : p->len, p->len), css));
+	if (ixsm)
+		fill_checksum(head, out, ctx->ipcss, ctx->ipcso,
+			      ctx->ipcse ? ctx->ipcse + 1U : out->len);
+	if (txsm)
+		fill_checksum(head, out, css, cso, cse ? cse + 1U : out->len);
 	return true;
 }
 
@@ -229,53 +212,32 @@ static bool tso_headers(const struct e1000_context *ctx, const uint8_t *hdr, str
 	       h->proto == (ctx->tcp ? IP_PROTO_TCP : IP_PROTO_UDP);
 }
 
-/* Lengths and checksums of the whole, as a receiver of the unsegmented frame expects them. */
-static void tso_fix_headers(uint8_t *hdr, const struct net_headers *h, uint32_t frame_len)
-{
-	uint8_t *ip = hdr + h->l3, *l4 = hdr + h->l4;
-	uint32_t l4_len = frame_len - h->l4;
-	struct csum c = {0};
-	uint16_t check;
-
-	if (h->ip_version == 4) {
-		store_be16(ip + IPV4_LEN, (uint16_t)(frame_len - h->l3));
-		check = csum_ipv4_header(ip, (unsigned)h->l3_payload - h->l3);
-		memcpy(ip + IPV4_CHECK, &check, sizeof(check));
-	} else {
-		store_be16(ip + IPV6_LEN, (uint16_t)(frame_len - h->l3 - IPV6_HLEN));
-	}
-	if (h->proto == IP_PROTO_UDP)
-		store_be16(l4 + UDP_LEN, (uint16_t)l4_len);
-	csum_add_pseudo(&c, hdr, h, l4_len);
-	check = csum_fold(&c);
-	memcpy(l4 + (h->proto == IP_PROTO_TCP ? TCP_CHECK : UDP_CHECK), &check, sizeof(check));
-}
-
 static uint8_t gso_type(const struct e1000 *e, const uint8_t *hdr, const struct net_headers *h)
 {
 	uint8_t type = h->ip_version == 4 ? NET_GSO_TCPV4 : NET_GSO_TCPV6;
 
 	if (h->proto == IP_PROTO_UDP)
 		return NET_GSO_UDP_L4;
-	if ((hdr[h->l4 + TCP_FLAGS] & TCP_CWR) && e->hn && (e->hn->offloads_tx & NET_OFFLOAD_ECN))
+	if ((hdr[h->l4 + TCP_FLAGS] & TCP_CWR) && e->chip.hn &&
+	    (e->chip.hn->offloads_tx & NET_OFFLOAD_ECN))
 		type |= NET_GSO_ECN;
 	return type;
 }
 
-static bool offload_segments(struct e1000 *e, struct packet *p, struct net_frame *out,
+static bool offload_segments(struct e1000 *e, const struct packet *p, struct net_frame *out,
 			     struct e1000_tx_frame *f)
 {
 	const struct e1000_context *ctx = &e->tx.tso;
 	struct net_headers h;
 	uint32_t payload;
 
-	if (ctx->hdrlen > p->len || !ctx->mss || !take_headers(e, p, out, f->hdr, ctx->hdrlen) ||
-	    !tso_headers(ctx, f->hdr, &h) || p->len - h.l3 > UINT16_MAX) {
+	if (!ctx->mss || !nic_head_take(out, e->tx.iov + p->iov, f->head, ctx->hdrlen) ||
+	    !tso_headers(ctx, f->head, &h) || out->len - h.l3 > UINT16_MAX) {
 		e1000_stats_add(e, STAT_TSCTFC, 1);
 		return false;
 	}
-	tso_fix_headers(f->hdr, &h, p->len);
-	payload = p->len - ctx->hdrlen;
+	nic_head_tso(f->head, &h, out->len);
+	payload = out->len - ctx->hdrlen;
 	out->off = (struct net_offload){
 		.flags = NET_NEEDS_CSUM,
 		.csum_start = h.l4,
@@ -284,46 +246,22 @@ static bool offload_segments(struct e1000 *e, struct packet *p, struct net_frame
 	f->tso = true;
 	if (payload <= ctx->mss)
 		return true;
-	out->off.gso_type = gso_type(e, f->hdr, &h);
+	out->off.gso_type = gso_type(e, f->head, &h);
 	out->off.gso_size = ctx->mss;
 	out->off.hdr_len = ctx->hdrlen;
 	f->segments = (payload + ctx->mss - 1) / ctx->mss;
 	return true;
 }
 
-/* VLAN tag insertion (chapter 9): VET and the descriptor's special field, behind the addresses. */
-static bool insert_tag(struct e1000 *e, struct packet *p, struct net_frame *out, uint8_t *hdr)
-{
-	struct iovec *iov = e->tx.iov + p->iov;
-	unsigned have = iov[0].iov_base == hdr ? (unsigned)iov[0].iov_len : 0;
-
-	if (have < ETHER_HLEN) {
-		p->niov = out->niov;
-		have = ETHER_HLEN;
-		if (!take_headers(e, p, out, hdr, have))
-			return false;
-	}
-	memmove(hdr + 12 + ETHER_VLAN_HLEN, hdr + 12, have - 12);
-	store_be16(hdr + 12, (uint16_t)E1000_REG(e, REG_VET));
-	store_be16(hdr + 14, (uint16_t)(p->eop.upper >> 16));
-	iov[0].iov_len += ETHER_VLAN_HLEN;
-	p->len += ETHER_VLAN_HLEN;
-	if (out->off.flags & NET_NEEDS_CSUM)
-		out->off.csum_start += ETHER_VLAN_HLEN;
-	if (out->off.gso_type)
-		out->off.hdr_len += ETHER_VLAN_HLEN;
-	return true;
-}
-
 /* Short frames are padded to 60 bytes (13.4, TCTL.PSP). */
-static void pad(struct e1000 *e, struct packet *p, struct net_frame *out)
+static void pad(struct e1000 *e, const struct packet *p, struct net_frame *out)
 {
 	static uint8_t zeros[ETHER_MIN_LEN];
 
-	if (!(E1000_REG(e, REG_TCTL) & TCTL_PSP) || p->len >= ETHER_MIN_LEN)
+	if (!(E1000_REG(e, REG_TCTL) & TCTL_PSP) || out->len >= ETHER_MIN_LEN)
 		return;
-	e->tx.iov[p->iov + out->niov++] = (struct iovec){zeros, ETHER_MIN_LEN - p->len};
-	p->len = ETHER_MIN_LEN;
+	e->tx.iov[p->iov + out->niov++] = (struct iovec){zeros, ETHER_MIN_LEN - out->len};
+	out->len = ETHER_MIN_LEN;
 }
 
 /* Makes the packet the burst's next frame, or says why not. */
@@ -338,17 +276,19 @@ static enum nic_drop build(struct e1000 *e, struct packet *p)
 		return drop;
 	f->segments = 1;
 	f->tso = false;
-	*out = (struct net_frame){.iov = e->tx.iov + p->iov, .niov = p->niov};
+	f->bytes = p->len;
+	*out = (struct net_frame){.iov = e->tx.iov + p->iov, .niov = p->niov, .len = p->len};
 	if (p->extended && (p->head.lower & TXD_TSE))
 		ok = offload_segments(e, p, out, f);
 	else
-		ok = offload_checksums(e, p, out, f->hdr);
+		ok = offload_checksums(e, p, out, f->head);
+	/* VLAN tag insertion (chapter 9). */
 	if (ok && (p->eop.lower & TXD_VLE) && (E1000_REG(e, REG_CTRL) & CTRL_VME))
-		ok = insert_tag(e, p, out, f->hdr);
+		ok = nic_head_tag(out, e->tx.iov + p->iov, f->head, (uint16_t)E1000_REG(e, REG_VET),
+				  (uint16_t)(p->eop.upper >> 16));
 	if (!ok)
 		return NIC_DROP_BAD_OFFLOAD;
 	pad(e, p, out);
-	out->len = p->len;
 	return NIC_DROP_COUNT;
 }
 
@@ -361,7 +301,7 @@ static bool has_room(const struct e1000 *e)
 /* Cuts the burst's descriptors into frames. Returns how many descriptors are dealt with. */
 static unsigned collect(struct e1000 *e, unsigned budget)
 {
-	struct nic_flow *flow = &e->tx.flow;
+	struct nic_flow *flow = &e->chip.tx_flow;
 	unsigned at = 0;
 
 	e->tx.nframes = e->tx.niov = 0;
@@ -429,12 +369,12 @@ static unsigned send(struct e1000 *e, uint64_t now)
 	if (e1000_loopback(e)) {
 		for (unsigned i = 0; i < sent; i++)
 			e1000_rx_loopback(e, &e->tx.out[i]);
-		e->tx.flow.out += sent;
+		e->chip.tx_flow.out += sent;
 	} else if (!mii_link(&e->phy)) {
-		e->tx.flow.drops[NIC_DROP_LINK_DOWN] += sent;
+		e->chip.tx_flow.drops[NIC_DROP_LINK_DOWN] += sent;
 	} else {
-		sent = nic_tx_send(e->hn, &e->tx.flow, e->tx.out, sent);
-		e->tx.retry = sent < e->tx.nframes ? now + RETRY_NS : 0;
+		sent = nic_tx_send(e->chip.hn, &e->chip.tx_flow, e->tx.out, sent);
+		e->chip.tx_retry = sent < e->tx.nframes ? now + NIC_CHIP_RETRY_NS : 0;
 	}
 	for (unsigned i = 0; i < sent; i++)
 		count_sent(e, i);
@@ -481,7 +421,7 @@ static void complete(struct e1000 *e, unsigned n, uint64_t now)
 
 		if (!(d->lower & (TXD_RS | TXD_RPS)))
 			continue;
-		nic_dma_write(&e->dma, at + offsetof(struct e1000_desc, upper), &status, 1);
+		nic_dma_write(&e->chip.dma, at + offsetof(struct e1000_desc, upper), &status, 1);
 		at_once |= (d->lower & TXD_RS) && !(d->lower & TXD_IDE);
 		delayed |= (d->lower & TXD_RS) && (d->lower & TXD_IDE);
 	}
@@ -491,17 +431,18 @@ static void complete(struct e1000 *e, unsigned n, uint64_t now)
 		causes |= ICR_TXD_LOW;
 	if (n && left == n)
 		causes |= ICR_TXQE;
-	nic_irq_raise(&e->irq, causes, now);
+	nic_irq_raise(&e->chip.irq, causes, now);
 }
 
 bool e1000_tx_run(struct e1000 *e, unsigned budget, uint64_t now)
 {
-	if (now >= e->tx.retry)
-		e->tx.retry = 0;
+	if (now >= e->chip.tx_retry)
+		e->chip.tx_retry = 0;
 	while (budget) {
 		unsigned want, done, sent;
 
-		if (!(E1000_REG(e, REG_TCTL) & TCTL_EN) || !nic_dma_allowed(&e->dma) || e->tx.retry)
+		if (!(E1000_REG(e, REG_TCTL) & TCTL_EN) || !nic_dma_allowed(&e->chip.dma) ||
+		    e->chip.tx_retry)
 			return false;
 		want = MIN(available(e), E1000_TX_DESCS);
 		if (!want)
@@ -516,9 +457,9 @@ bool e1000_tx_run(struct e1000 *e, unsigned budget, uint64_t now)
 		sent = send(e, now);
 		if (sent < e->tx.nframes) {
 			/* Full: what was not taken is built again from its descriptors. */
-			e->tx.flow.in -= e->tx.nframes - sent;
+			e->chip.tx_flow.in -= e->tx.nframes - sent;
 			for (unsigned i = sent; i < e->tx.nframes; i++)
-				e->tx.flow.bytes_in -= e->tx.out[i].len;
+				e->chip.tx_flow.bytes_in -= e->tx.frames[i].bytes;
 			done = e->tx.frames[sent].first;
 			e->tx.ctx = e->tx.frames[sent].ctx;
 			e->tx.tso = e->tx.frames[sent].tso_ctx;
@@ -528,14 +469,14 @@ bool e1000_tx_run(struct e1000 *e, unsigned budget, uint64_t now)
 			return false;
 		budget -= MIN(MAX(e->tx.nframes, 1U), budget);
 	}
-	return available(e) && !e->tx.retry;
+	return available(e) && !e->chip.tx_retry;
 }
 
 uint64_t e1000_tx_due(const struct e1000 *e)
 {
 	uint64_t at = MIN(e->tx.delay.packet, e->tx.delay.absolute);
 
-	return e->tx.retry ? MIN(at, e->tx.retry) : at;
+	return e->chip.tx_retry ? MIN(at, e->chip.tx_retry) : at;
 }
 
 void e1000_tx_reset(struct e1000 *e)
@@ -543,6 +484,6 @@ void e1000_tx_reset(struct e1000 *e)
 	memset(&e->tx.ctx, 0, sizeof(e->tx.ctx));
 	memset(&e->tx.tso, 0, sizeof(e->tx.tso));
 	e->tx.discard = false;
-	e->tx.retry = 0;
+	e->chip.tx_retry = 0;
 	e1000_tx_reported(e);
 }

@@ -299,7 +299,7 @@ static void machine(void)
 
 static void start(struct run *r, bool offloads)
 {
-	struct e1000_setup setup = {
+	struct nic_chip_setup setup = {
 		.id = "net0",
 		.mac = {0x52, 0x54, 0, 1, 2, 3},
 		.host = &host.host,
@@ -307,7 +307,6 @@ static void start(struct run *r, bool offloads)
 		.hn = &net.hn,
 		.clock = fuzz_clock,
 		.post = true,
-		.moderate = true,
 		.real_fcs = true,
 		.cpu = THREAD_ANY_CPU,
 	};
@@ -320,7 +319,7 @@ static void start(struct run *r, bool offloads)
 	net.in = &r->in;
 	net.room = UINT32_MAX;
 	net.frames = 0;
-	fuzz_assert(!e1000_create(&setup, &r->nic, &err));
+	fuzz_assert(!e1000_create(&setup, true, &r->nic, &err));
 	fuzz_assert(!pci_bus_add(host.pci, &r->nic->pci, PCI_SLOT_ANY, 0, &err));
 	r->slot = r->nic->pci.slot;
 	fake_config_write(&host, r->slot, PCI_COMMAND, 2, 7);

@@ -175,11 +175,10 @@ static const uint8_t bed_mac[6] = {0x52, 0x54, 0x00, 0x12, 0x34, 0x56};
 
 static inline void bed_init_post(struct bed *b, uint32_t offloads, bool post)
 {
-	struct e1000_setup setup = {
+	struct nic_chip_setup setup = {
 		.id = "net0",
 		.clock = bed_clock,
 		.post = post,
-		.moderate = post,
 		.real_fcs = true,
 		.cpu = THREAD_ANY_CPU,
 	};
@@ -194,7 +193,7 @@ static inline void bed_init_post(struct bed *b, uint32_t offloads, bool post)
 	setup.host = &b->host.host;
 	setup.mem = b->host.mem;
 	setup.hn = &b->fake.hn;
-	if (e1000_create(&setup, &b->nic, &err))
+	if (e1000_create(&setup, post, &b->nic, &err))
 		fail_msg("%s", err.text);
 	assert_int_equal(pci_bus_add(b->host.pci, &b->nic->pci, PCI_SLOT_ANY, 0, &err), 0);
 	b->slot = b->nic->pci.slot;
