@@ -6,27 +6,26 @@
 #include <stdio.h>
 #include <stdlib.h>
 
-int error_set(struct error *err, int code, const char *fmt, ...)
+void error_set_text(struct error *err, int code, const char *fmt, ...)
 {
 	va_list ap;
 
 	if (!err)
-		return code;
+		return;
 	err->code = code;
 	va_start(ap, fmt);
 	vsnprintf(err->text, sizeof(err->text), fmt, ap);
 	va_end(ap);
-	return code;
 }
 
-int error_prefix(struct error *err, int code, const char *fmt, ...)
+void error_prefix_text(struct error *err, int code, const char *fmt, ...)
 {
 	char old[sizeof(err->text)];
 	va_list ap;
 	int n;
 
 	if (!err)
-		return code;
+		return;
 	memcpy(old, err->text, sizeof(old));
 	va_start(ap, fmt);
 	n = vsnprintf(err->text, sizeof(err->text), fmt, ap);
@@ -40,7 +39,6 @@ int error_prefix(struct error *err, int code, const char *fmt, ...)
 		err->text[(size_t)n + 2 + len] = '\0';
 	}
 	err->code = code;
-	return code;
 }
 
 const char *error_name(int code)

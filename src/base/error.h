@@ -18,10 +18,25 @@ struct error {
  * Sets *err (which may be NULL) and returns code, so that `return error_set(err, -EINVAL, …)`
  * is the usual form. code is a negative errno.
  */
-int error_set(struct error *err, int code, const char *fmt, ...) __printf(3, 4);
+#define error_set(err, code, ...)                                \
+	({                                                       \
+		const int error_code_ = (code);                  \
+		error_set_text((err), error_code_, __VA_ARGS__); \
+		error_code_;                                     \
+	})
 
-/** Puts "prefix: " before the text already in *err; returns err's code. err may be NULL. */
-int error_prefix(struct error *err, int code, const char *fmt, ...) __printf(3, 4);
+/** Puts "prefix: " before the text already in *err; returns code. err may be NULL. */
+#define error_prefix(err, code, ...)                                \
+	({                                                          \
+		const int error_code_ = (code);                     \
+		error_prefix_text((err), error_code_, __VA_ARGS__); \
+		error_code_;                                        \
+	})
+
+/* What the two above call; macros around them, so that every caller's flow analysis sees that the
+ * code given is the code returned. */
+void error_set_text(struct error *err, int code, const char *fmt, ...) __printf(3, 4);
+void error_prefix_text(struct error *err, int code, const char *fmt, ...) __printf(3, 4);
 
 /** A thread-safe strerror() that takes either sign. */
 const char *error_name(int code);

