@@ -53,8 +53,9 @@ struct inproc_config {
 	unsigned active; /* pairs whose back-end queue is attached */
 };
 
-/* One virtqueue. */
+/* One virtqueue. Aligned, so that no other queue's counters share a line with it. */
 struct inproc_queue {
+	struct plane_queue_counters c __cacheline_al;
 	struct vq *vq;
 	unsigned index; /* as in the device: 2i receiveq, 2i+1 transmitq */
 	unsigned epoch; /* times started; control thread only */
@@ -66,7 +67,6 @@ struct inproc_queue {
 	uint32_t held; /* frames published whose call is held back */
 	uint64_t due;  /* when the held call is made; 0: none is held */
 	int kick_fd, call_fd;
-	struct plane_queue_counters c __cacheline_al;
 };
 
 /* What goes into a received frame's header besides num_buffers. */
@@ -105,9 +105,10 @@ enum inproc_request { INPROC_RUN, INPROC_PARK, INPROC_EXIT };
 
 /* A queue pair and the worker that serves it. */
 struct inproc_pair {
+	struct inproc_queue rx, tx;
+	struct quiesce_reader reader;
 	struct inproc *p;
 	unsigned index;
-	struct inproc_queue rx, tx;
 
 	/* The worker's view of what the control thread replaces; loaded once a step. */
 	const struct inproc_config *config;
@@ -145,13 +146,12 @@ struct inproc_pair {
 	int epoll_fd, wake_fd;
 	uint32_t net_events; /* what epoll watches the back-end for; 0: it does not */
 	uint64_t poll_ns;    /* how long it spins now; adapts, at most p->poll_ns */
-	struct quiesce_reader reader;
 
 	pthread_mutex_t lock; /* request and parked, while parking */
 	pthread_cond_t cond;
 	_Atomic enum inproc_request request;
 	bool parked;
-	_Atomic bool asleep __cacheline_al;
+	_Atomic bool asleep;
 	_Atomic bool announce;
 };
 
@@ -184,7 +184,7 @@ struct inproc {
 	uint32_t tx_offloads; /* NET_OFFLOAD_* the guest may use */
 	uint32_t rx_offloads; /* … and may be given, by the features alone */
 
-	_Atomic(const struct inproc_config *) config;
+	_Atomic(struct inproc_config *) config;
 	_Atomic(struct steer *) steer; /* made when first needed, kept until close */
 	struct inproc_pair **pairs;
 };
@@ -259,6 +259,26 @@ int inproc_rx_copy(struct inproc_pair *pair, const struct rx_frame *frame);
 
 /** Gives all unused receive chains back. */
 void inproc_rx_unpop(struct inproc_pair *pair);
+
+/* inprocess_pool.c */
+
+/**
+ * Fills the pool until it has room for want bytes of a frame. Returns the room it has: less when
+ * the ring has no more; 0 when there is no chain at all.
+ */
+uint32_t rx_pool_fill(struct inproc_pair *pair, uint32_t want);
+
+/** Cuts the header's room off the head chain, so that pool->first is where a frame begins. */
+void rx_pool_prepare(struct inproc_pair *pair);
+
+/**
+ * One past the last part that a frame is received into: as many as are needed for what is wanted
+ * ready, or all of the one chain that there is without MRG_RXBUF. *room: the bytes up to there.
+ */
+struct iovec *rx_pool_end(struct inproc_pair *pair, uint32_t *room);
+
+/** A frame of len bytes lies in the pool's chains: gives them to the driver. */
+void rx_pool_deliver(struct inproc_pair *pair, const struct rx_meta *meta, uint32_t len);
 
 /* inprocess_steer.c */
 struct steer *steer_new(unsigned npairs);

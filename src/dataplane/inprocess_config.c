@@ -151,14 +151,14 @@ int inproc_take_features(struct inproc *p, const struct virtio_features *feature
 }
 
 /* The old configuration is freed when no worker can have it any more. */
-static void publish(struct inproc *p, const struct inproc_config *config)
+static void publish(struct inproc *p, struct inproc_config *config)
 {
-	const struct inproc_config *old =
+	struct inproc_config *old =
 		atomic_exchange_explicit(&p->config, config, memory_order_acq_rel);
 
 	if (p->threads)
 		quiesce_wait();
-	free((void *)(uintptr_t)old);
+	free(old);
 }
 
 static struct inproc_config *config_new(const struct inproc *p, const struct plane_net_config *net)
@@ -195,7 +195,7 @@ int inproc_config_init(struct inproc *p, struct error *err)
 
 void inproc_config_free(struct inproc *p)
 {
-	free((void *)(uintptr_t)atomic_load(&p->config));
+	free(atomic_load(&p->config));
 }
 
 int inproc_take_config(struct inproc *p, const struct plane_net_config *net)

@@ -38,12 +38,13 @@ static int setup_pairs(void **state)
 	return 0;
 }
 
-/* Waits until the device calls, or a while. */
+/* Waits until the device calls. On a busy machine that may take a while. */
 static void wait_call(struct bed_ring *r)
 {
 	struct pollfd p = {.fd = r->pq.call_fd, .events = POLLIN};
 
-	poll(&p, 1, 1000);
+	if (!poll(&p, 1, 30000))
+		fail_msg("a kick or a call was lost");
 	bed_signals(r->pq.call_fd);
 }
 
@@ -78,17 +79,13 @@ static void send_wait(unsigned queue, const void *data, uint32_t len)
 	}
 }
 
-/*
- * Each side sleeps until the other signals: one lost kick or call stops it for a second, and that
- * it took no second is checked.
- */
+/* Each side sleeps until the other signals: one lost kick or call ends it. */
 static void ping_pong(const char *options, unsigned rounds)
 {
 	static struct guest_frame got;
 	uint8_t frame[100];
 	struct options opts;
 	struct error err;
-	uint64_t worst = 0;
 
 	assert_int_equal(options_parse(&opts, options, &err), 0);
 	bed->wire->queues[0].loop = true;
@@ -99,17 +96,13 @@ static void ping_pong(const char *options, unsigned rounds)
 	vdrv_disable_calls(bed->rings[1].drv);
 	guest_post(bed, 0, 64, 2000, NULL);
 	for (unsigned i = 0; i < rounds; i++) {
-		uint64_t start = clock_ns();
-
 		make_frame(frame, 100, bed_mac, i);
 		send_wait(1, frame, 100);
 		assert_true(recv_wait(0, &got));
 		assert_int_equal(got.len, 100);
 		assert_memory_equal(got.data, frame, 100);
 		guest_post(bed, 0, 1, 2000, NULL);
-		worst = MAX(worst, clock_ns() - start);
 	}
-	assert_true(worst < 900 * NSEC_PER_MSEC);
 	assert_counted(bed, 0, rounds, rounds, NONE);
 	assert_counted(bed, 1, rounds, rounds, NONE);
 }
