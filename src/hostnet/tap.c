@@ -129,6 +129,7 @@ static int tap_set_up_header(struct tap *tap, uint32_t offloads, struct error *e
 	int size = sizeof(struct net_offload), little = 1, sndbuf = INT_MAX;
 	int rc;
 
+	// cppcheck-suppress nullPointerRedundantCheck ; tap_open() has returned if there is none
 	if (tap->header) {
 		for (unsigned i = 0; i < tap->hn.queues; i++) {
 			int fd = tap->queues[i].fd;
