@@ -150,7 +150,7 @@ static inline void rx_ring_fill(struct bed *b)
 		*rxd(b, i) = (struct e1000_desc){BED_RXBUF + i * BED_BUF, 0, 0};
 }
 
-static inline void bed_up(struct bed *b, uint32_t rctl)
+static inline void bed_up_quietly(struct bed *b, uint32_t rctl)
 {
 	b->tx_tail = b->rx_head = 0;
 	memset(ram(b, BED_TXR), 0, BED_DESCS * 16);
@@ -168,16 +168,22 @@ static inline void bed_up(struct bed *b, uint32_t rctl)
 	wr(b, REG_RDT, BED_DESCS - 1);
 	wr(b, REG_RXCSUM, 0x300);
 	wr(b, REG_RCTL, RCTL_EN | RCTL_BAM | rctl);
+}
+
+static inline void bed_up(struct bed *b, uint32_t rctl)
+{
+	bed_up_quietly(b, rctl);
 	step(b);
 }
 
 static const uint8_t bed_mac[6] = {0x52, 0x54, 0x00, 0x12, 0x34, 0x56};
 
-static inline void bed_init_post(struct bed *b, uint32_t offloads, bool post)
+static inline void bed_make(struct bed *b, uint32_t offloads, bool post, bool threaded)
 {
 	struct nic_chip_setup setup = {
 		.id = "net0",
-		.clock = bed_clock,
+		.clock = threaded ? NULL : bed_clock,
+		.threaded = threaded,
 		.post = post,
 		.real_fcs = true,
 		.cpu = THREAD_ANY_CPU,
@@ -201,7 +207,18 @@ static inline void bed_init_post(struct bed *b, uint32_t offloads, bool post)
 			  PCI_COMMAND_IO | PCI_COMMAND_MEMORY | PCI_COMMAND_MASTER);
 	b->bar = fake_config_read(&b->host, b->slot, PCI_BASE_ADDRESS_0, 4) & ~15U;
 	b->io = fake_config_read(&b->host, b->slot, PCI_BASE_ADDRESS_2, 4) & ~3U;
+}
+
+static inline void bed_init_post(struct bed *b, uint32_t offloads, bool post)
+{
+	bed_make(b, offloads, post, false);
 	step(b);
+}
+
+/* With a worker of its own and real time: step() and pass() are not for this. */
+static inline void bed_init_threaded(struct bed *b, bool post)
+{
+	bed_make(b, NET_OFFLOAD_CSUM | NET_OFFLOAD_GSO, post, true);
 }
 
 static inline void bed_init(struct bed *b)
