@@ -260,23 +260,24 @@ static void count(struct e1000 *e, enum e1000_access which)
 }
 
 /* Flexible filters lie beyond the array; no other register of the upper half has state. */
-static uint32_t *far_storage(struct e1000 *e, uint32_t offset)
+static bool far_storage(struct e1000 *e, uint32_t offset, uint32_t **at)
 {
 	if (offset >= REG_FFMT && offset < REG_FFMT + sizeof(e->ffmt))
-		return &e->ffmt[(offset - REG_FFMT) / 4];
-	if (offset >= REG_FFVT && offset < REG_FFVT + sizeof(e->ffvt))
-		return &e->ffvt[(offset - REG_FFVT) / 4];
-	return NULL;
+		*at = &e->ffmt[(offset - REG_FFMT) / 4];
+	else if (offset >= REG_FFVT && offset < REG_FFVT + sizeof(e->ffvt))
+		*at = &e->ffvt[(offset - REG_FFVT) / 4];
+	else
+		return false;
+	return true;
 }
 
 static uint32_t slow_read(struct e1000 *e, uint32_t offset)
 {
 	const struct reg *reg = find(offset);
-	uint32_t *far = far_storage(e, offset);
-	uint32_t value = 0;
+	uint32_t value = 0, *far;
 
 	nic_chip_lock(&e->chip);
-	if (far)
+	if (far_storage(e, offset, &far))
 		value = *far;
 	else if (reg)
 		value = reg->read ? reg->read(e, offset) : E1000_REG(e, offset);
@@ -311,14 +312,14 @@ static uint32_t reg_read(struct e1000 *e, uint32_t offset)
 static void slow_write(struct e1000 *e, uint32_t offset, uint32_t value)
 {
 	const struct reg *reg = find(offset);
-	uint32_t *far = far_storage(e, offset);
+	uint32_t *far;
 	uint32_t mask = reg ? reg->mask : 0;
 
 	/* The upper half of each receive address has fewer bits (13.5, RAH). */
 	if (offset >= REG_RA && offset < REG_VFTA && (offset & 4))
 		mask = 0x8003ffff;
 	nic_chip_lock(&e->chip);
-	if (far)
+	if (far_storage(e, offset, &far))
 		*far = value;
 	else if (reg && reg->write)
 		reg->write(e, offset, value & mask);
