@@ -70,14 +70,15 @@ static enum machine_result add_nic(struct machine *m, unsigned index, struct err
 
 /*
  * Port writes that may wait for the next exit: characters to send (a driver that waits for them to
- * be gone reads a register, which is an exit), and the index registers of PCI and the clock, which
- * do nothing until the data register is accessed.
+ * be gone reads a register, which is an exit), and the clock's index register, which does nothing
+ * until the data register is accessed. Not PCI's address register, though it is of the same kind:
+ * it has the reset control register inside, and a guest does not come back from writing that.
  */
 static void batch_writes(struct machine *m)
 {
 	static const struct {
 		uint16_t port, size;
-	} zones[] = {{HW_COM1_PORT, 1}, {HW_RTC_PORT, 1}, {0xcf8, 4}};
+	} zones[] = {{HW_COM1_PORT, 1}, {HW_RTC_PORT, 1}};
 
 	for (unsigned i = 0; i < ARRAY_SIZE(zones); i++) {
 		int ret = vm_coalesce(&m->vm->host, true, BUS_PIO, zones[i].port, zones[i].size);
