@@ -135,15 +135,19 @@ static int set_machine(struct cmdline *c, const char *value, struct error *err)
 	static const struct option_key keys[] = {{"irqfd", "on|off", "", false},
 						 {"ioeventfd", "on|off", "", false},
 						 {"batch", "on|off", "", false},
+						 {"unpack", "on|off", "", false},
 						 {0}};
-	bool irqfd = true, ioeventfd = true, batch = true;
-	const struct flag flags[] = {
-		{"irqfd", &irqfd}, {"ioeventfd", &ioeventfd}, {"batch", &batch}};
+	bool irqfd = true, ioeventfd = true, batch = true, unpack = false;
+	const struct flag flags[] = {{"irqfd", &irqfd},
+				     {"ioeventfd", &ioeventfd},
+				     {"batch", &batch},
+				     {"unpack", &unpack}};
 	int ret = set_flags("--machine", value, keys, flags, ARRAY_SIZE(flags), err);
 
 	c->config.no_irqfd = !irqfd;
 	c->config.no_ioeventfd = !ioeventfd;
 	c->config.no_coalesce = !batch;
+	c->config.unpack = unpack;
 	return ret;
 }
 
@@ -181,7 +185,9 @@ const struct cmdline_option cmdline_options[] = {
 	 set_serial},
 	{"no-reboot", NULL, "end where the guest would reboot", set_no_reboot},
 	{"machine", "KEY=on|off,...",
-	 "for tests: irqfd=off, ioeventfd=off, batch=off do without what KVM offers", set_machine},
+	 "for tests: irqfd=off, ioeventfd=off, batch=off do without what KVM offers; unpack=on has "
+	 "the VMM unpack a bzImage, not the guest",
+	 set_machine},
 	{"log-level", "LEVEL", "error, warn, info or debug (warn)", set_log_level},
 	{"help", NULL, "this text", set_help},
 	{"version", NULL, "the version", set_version},

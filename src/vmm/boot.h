@@ -52,11 +52,14 @@ struct boot_params {
 	struct boot_range ranges[BOOT_RANGES_MAX]; /* sorted */
 	unsigned nranges;
 	uint64_t low_ram; /* end of RAM below 4 GiB */
+	bool unpack;	  /* unpack a bzImage here, where that can be done */
+	bool kaslr;	  /* and then put it at a random address, made from seed */
+	uint64_t seed[2];
 };
 
 /** Where and how the boot vCPU starts. */
 struct boot_entry {
-	const char *protocol; /* "bzImage, 64-bit" */
+	const char *protocol; /* for messages */
 	bool long_mode;	      /* else 32-bit protected mode without paging */
 	uint64_t rip;
 	uint64_t rsi, rbx; /* the zero page (bzImage), hvm_start_info (PVH) */

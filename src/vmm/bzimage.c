@@ -4,8 +4,13 @@
  * setup sectors for real mode, of which only the header is used, and then the kernel proper, which
  * unpacks itself. The loader puts the latter somewhere, a "zero page" with the header and a memory
  * map somewhere else, and enters 0x200 bytes into the kernel in long mode.
+ *
+ * Where it can, the loader does the unpacking itself (vmlinux.c) and enters the unpacked kernel,
+ * whose entry expects the same as the packed one's. Whatever is unexpected in that, from an unknown
+ * compression to a missing table, leads back to the protocol as it is written.
  */
 #include "vmm/boot.h"
+#include "vmm/unpack.h"
 
 #include <errno.h>
 #include <stdio.h>
@@ -29,6 +34,8 @@ enum {
 	HDR_MIN_ALIGNMENT = 0x235,
 	HDR_XLOADFLAGS = 0x236,
 	HDR_CMDLINE_SIZE = 0x238,
+	HDR_PAYLOAD_OFFSET = 0x248,
+	HDR_PAYLOAD_LENGTH = 0x24c,
 	HDR_PREF_ADDRESS = 0x258,
 	HDR_INIT_SIZE = 0x260,
 	HDR_END = 0x290, /* of what may be copied into the zero page */
@@ -41,11 +48,13 @@ enum {
 
 #define MAGIC_HDRS	0x53726448u
 #define LOADED_HIGH	1u
+#define KASLR_FLAG	2u
 #define XLF_KERNEL_64	1u
 #define VERSION_MIN	0x020c /* xloadflags, Linux 3.8 */
 #define LOADER_UNKNOWN	0xff
 #define ENTRY_64	0x200u
 #define SECTOR		512u
+#define KERNEL_SPACE	(1 * GIB) /* of virtual addresses, for a kernel with KASLR */
 #define E820_ENTRY_SIZE 20u
 _Static_assert(ZP_E820_TABLE + BOOT_RANGES_MAX * E820_ENTRY_SIZE <= ZP_SIZE, "e820 in zero page");
 _Static_assert(BOOT_PAGE_TABLES + 6 * 0x1000 <= BOOT_CMDLINE, "page tables below the command line");
@@ -56,6 +65,7 @@ struct bzimage {
 	uint64_t code_size;
 	uint64_t init_size; /* what it needs from its load address on */
 	uint64_t load;
+	bool random; /* it is at random addresses */
 };
 
 bool boot_is_bzimage(const struct boot_file *kernel)
@@ -159,6 +169,8 @@ static int put_zero_page(const struct boot_params *params, const struct mem_tabl
 
 	memcpy(zp + HDR_SETUP_SECTS, bz->hdr + HDR_SETUP_SECTS, end - HDR_SETUP_SECTS);
 	zp[HDR_TYPE_OF_LOADER] = LOADER_UNKNOWN;
+	if (bz->random)
+		zp[HDR_LOADFLAGS] |= KASLR_FLAG;
 	store_le32(zp + HDR_CMD_LINE_PTR, BOOT_CMDLINE);
 	store_le32(zp + HDR_RAMDISK_IMAGE, (uint32_t)entry->initrd.base);
 	store_le32(zp + HDR_RAMDISK_SIZE, (uint32_t)entry->initrd.size);
@@ -172,6 +184,80 @@ static int put_zero_page(const struct boot_params *params, const struct mem_tabl
 	return mem_write(mem, BOOT_ZERO_PAGE, zp, sizeof(zp));
 }
 
+/* One of the multiples of align from base on at which size bytes end by limit. */
+static uint64_t random_slot(uint64_t seed, uint64_t base, uint64_t size, uint64_t limit,
+			    uint64_t align)
+{
+	if (limit < base || limit - base < size)
+		return base;
+	return base + seed % ((limit - base - size) / align + 1) * align;
+}
+
+/* Unpacks the kernel to bz->load. 0, or a negative errno where the kernel has to do that. */
+static int put_unpacked(const struct boot_params *params, const struct mem_table *mem,
+			struct bzimage *bz, struct boot_entry *entry)
+{
+	uint64_t offset = load_le32(bz->hdr + HDR_PAYLOAD_OFFSET);
+	uint64_t length = load_le32(bz->hdr + HDR_PAYLOAD_LENGTH);
+	uint64_t pref = load_le64(bz->hdr + HDR_PREF_ADDRESS);
+	uint64_t align = load_le32(bz->hdr + HDR_KERNEL_ALIGNMENT);
+	uint64_t limit = entry->initrd.size ? entry->initrd.base : params->low_ram;
+	struct vmlinux vmlinux = {.link_base = pref};
+	uint8_t *image;
+	int64_t size;
+	int ret;
+
+	/* The payload's last four bytes are its size when unpacked. */
+	if (!params->unpack || bz->load != pref || length < 8 || offset > bz->code_size ||
+	    length > bz->code_size - offset)
+		return -ENOTSUP;
+	size = load_le32(bz->code + offset + length - 4);
+	if ((uint64_t)size > bz->init_size)
+		return -EINVAL;
+	if (params->kaslr && bz->hdr[HDR_RELOCATABLE] && is_pow2(align) && align >= 4 * KIB) {
+		bz->load = random_slot(params->seed[0], pref, bz->init_size, limit, align);
+		vmlinux.virt_shift =
+			random_slot(params->seed[1], pref, bz->init_size, KERNEL_SPACE, align) -
+			pref;
+		bz->random = true;
+	}
+	image = mem_translate(mem, bz->load, bz->init_size, MEM_WRITE);
+	if (!image)
+		return -EFAULT;
+	boot_prepare(mem, bz->load, (uint64_t)size);
+	if (unpack(bz->code + offset, length - 4, image, bz->init_size) != size)
+		return -EINVAL;
+	ret = vmlinux_place(&vmlinux, image, (size_t)size, bz->init_size);
+	entry->rip = bz->load + vmlinux.entry;
+	return ret;
+}
+
+static int put_packed(const struct mem_table *mem, struct bzimage *bz, struct boot_entry *entry)
+{
+	bz->random = false;
+	entry->rip = bz->load + ENTRY_64;
+	boot_prepare(mem, bz->load, bz->code_size);
+	return boot_put(mem, bz->load, bz->code, bz->code_size);
+}
+
+static int put_kernel(const struct boot_params *params, const struct mem_table *mem,
+		      struct bzimage *bz, struct boot_entry *entry)
+{
+	uint64_t load = bz->load;
+	int ret;
+
+	if (!put_unpacked(params, mem, bz, entry)) {
+		entry->protocol = "bzImage, unpacked by the VMM";
+		ret = 0;
+	} else {
+		entry->protocol = "bzImage";
+		bz->load = load;
+		ret = put_packed(mem, bz, entry);
+	}
+	entry->image.base = bz->load;
+	return ret;
+}
+
 int boot_bzimage(const struct boot_params *params, const struct mem_table *mem,
 		 struct boot_entry *entry, struct error *err)
 {
@@ -182,9 +268,7 @@ int boot_bzimage(const struct boot_params *params, const struct mem_table *mem,
 		ret = choose_address(params, &bz, err);
 	if (ret)
 		return ret;
-	entry->protocol = "bzImage, 64-bit boot protocol";
 	entry->long_mode = true;
-	entry->rip = bz.load + ENTRY_64;
 	entry->rsi = BOOT_ZERO_PAGE;
 	entry->image = (struct boot_range){.base = bz.load, .size = bz.init_size};
 	ret = boot_put_cmdline(params, mem, load_le32(bz.hdr + HDR_CMDLINE_SIZE), err);
@@ -194,8 +278,7 @@ int boot_bzimage(const struct boot_params *params, const struct mem_table *mem,
 				      err);
 	if (ret)
 		return ret;
-	boot_prepare(mem, bz.load, bz.code_size);
-	if (boot_put(mem, bz.load, bz.code, bz.code_size) || boot_put_gdt(mem, true) ||
+	if (put_kernel(params, mem, &bz, entry) || boot_put_gdt(mem, true) ||
 	    put_page_tables(mem) || put_zero_page(params, mem, &bz, entry))
 		return error_set(err, -ENOSPC, "kernel %s: it does not fit into memory",
 				 params->kernel.name);

@@ -35,6 +35,7 @@ struct machine_config {
 	const char *const *nets; /* --net values */
 	unsigned nnets;
 	bool no_irqfd, no_ioeventfd, no_coalesce; /* test aids */
+	bool unpack;				  /* a bzImage is unpacked here, not in the guest */
 };
 
 /** Makes the machine and loads its kernel; nothing runs yet. config must outlive it. */

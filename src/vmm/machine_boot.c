@@ -12,6 +12,7 @@
 #include <fcntl.h>
 #include <stdlib.h>
 #include <sys/mman.h>
+#include <sys/random.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -124,14 +125,52 @@ static int load_acpi(struct machine *m, const struct mem_table *mem, struct erro
 	return n < 0 ? error_set(err, n, "ACPI tables: %s", error_name(n)) : 0;
 }
 
+/* Whether the kernel's command line has this word: "nokaslr" is the kernel's, and heeded here. */
+static bool cmdline_has(const char *cmdline, const char *word)
+{
+	size_t len = strlen(word);
+
+	for (const char *at = cmdline; (at = strstr(at, word)); at += len) {
+		if ((at == cmdline || at[-1] == ' ') && (!at[len] || at[len] == ' '))
+			return true;
+	}
+	return false;
+}
+
+/*
+ * Linux takes its first memory from the end of RAM downwards (a 64th of it to describe all pages)
+ * and, once it knows all, from its own end upwards, where the unpacked initramfs goes.
+ */
+static void prepare_early_memory(struct machine *m, const struct mem_table *mem)
+{
+	const struct boot_range *image = &m->entry.image, *initrd = &m->entry.initrd;
+	uint64_t top = initrd->size ? initrd->base : m->low_ram;
+	uint64_t end = image->base + image->size;
+	uint64_t below = m->high_ram ? 0 : m->low_ram / 64 + 2 * MIB;
+	uint64_t above = MIN(initrd->size, 64 * MIB) + 12 * MIB;
+
+	if (end >= top)
+		return;
+	below = MIN(below, top - end);
+	boot_prepare(mem, top - below, below);
+	boot_prepare(mem, end, MIN(above, top - below - end));
+}
+
 int machine_load(struct machine *m, struct error *err)
 {
 	const struct mem_table *mem = guest_mem_table(m->mem);
-	struct boot_params params = {.cmdline = m->config->cmdline, .rsdp = BOOT_ACPI};
+	struct boot_params params = {
+		.cmdline = m->config->cmdline,
+		.rsdp = BOOT_ACPI,
+		.unpack = m->config->unpack,
+		.kaslr = !cmdline_has(m->config->cmdline, "nokaslr"),
+	};
 	uint64_t began = clock_ns();
 	int ret;
 
 	memory_map(m, &params);
+	if (getrandom(params.seed, sizeof(params.seed), 0) != sizeof(params.seed))
+		params.unpack = false; /* the kernel finds randomness of its own */
 	ret = map_file("kernel", m->config->kernel, m->kernel_fd, &params.kernel, err);
 	if (!ret)
 		ret = map_file("initrd", m->config->initrd, m->initrd_fd, &params.initrd, err);
@@ -141,6 +180,8 @@ int machine_load(struct machine *m, struct error *err)
 		ret = load_acpi(m, mem, err);
 	if (!ret)
 		ret = vcpus_set_entry(m->vm, &m->entry, err);
+	if (!ret)
+		prepare_early_memory(m, mem);
 	if (!ret)
 		log_info("kernel %s (%s) and %zu KiB of initrd loaded in %llu us",
 			 params.kernel.name, m->entry.protocol, params.initrd.size / 1024,

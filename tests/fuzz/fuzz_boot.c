@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Kernel files. The input: a byte of options, two of memory size in KiB, then the kernel's file.
+ * Kernel files. The input: a byte of options (1 no command line, 2 an initrd, 4 unpacked here, 8 at
+ * a random address), two of memory size in KiB, then the kernel's file.
  * Whatever it says, the loader writes inside guest memory only, and what it reports as loaded lies
  * there: memory is exactly as large as stated, so that a sanitizer sees the byte beyond it.
  */
@@ -8,7 +9,7 @@
 
 #include "vmm/boot.h"
 
-#define RAM_MAX (48 * MIB)
+#define RAM_MAX (24 * MIB)
 
 static void check_entry(const struct boot_params *params, const struct boot_entry *entry)
 {
@@ -30,10 +31,14 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	struct fuzz_input in = {data, size};
 	uint8_t options = fuzz_u8(&in);
 	uint64_t ram = (uint64_t)fuzz_u16(&in) * KIB;
-	struct boot_params params = {.cmdline = options & 1 ? "" : "console=ttyS0 quiet",
-				     .rsdp = BOOT_ACPI,
-				     .ranges = {{0, BOOT_LOW_END, BOOT_RAM}},
-				     .nranges = 1};
+	struct boot_params params = {
+		.cmdline = options & 1 ? "" : "console=ttyS0 quiet",
+		.rsdp = BOOT_ACPI,
+		.ranges = {{0, BOOT_LOW_END, BOOT_RAM}},
+		.nranges = 1,
+		.unpack = options & 4,
+		.kaslr = options & 8,
+		.seed = {size * 0x9e3779b97f4a7c15ULL, size * 0x2545f4914f6cdd1dULL}};
 	struct boot_entry entry;
 	struct error err = {0};
 	uint8_t *kernel;
