@@ -131,25 +131,24 @@ static int relocate_one(const struct placing *p, uint32_t number, enum reloc_kin
 
 static int relocate(const struct placing *p, uint64_t shift)
 {
-	static const enum reloc_kind two[] = {ADD_32, ADD_64};
-	static const enum reloc_kind three[] = {ADD_32, SUBTRACT_32, ADD_64};
+	/* The lists from the table's end on; there are two or three, each begun by a zero. */
+	static const enum reloc_kind kinds[2][3] = {{ADD_32, ADD_64},
+						    {ADD_32, SUBTRACT_32, ADD_64}};
 	const uint8_t *table = p->image + p->elf_end;
 	size_t n = (p->len - p->elf_end) / 4;
-	const enum reloc_kind *kind;
-	unsigned lists = count_lists(table, n);
+	unsigned lists = count_lists(table, n), list = 0;
 	int ret = 0;
 
 	/* The segments went no further than where they came from, so the table is still whole. */
 	if (!lists || (p->len - p->elf_end) % 4 || p->end > p->elf_end)
 		return -EINVAL;
-	kind = lists == 3 ? three : two;
-	while (n-- && !ret) {
+	while (n-- && !ret && list < lists) {
 		uint32_t number = load_le32(table + 4 * n);
 
 		if (!number)
-			kind++;
+			list++;
 		else
-			ret = relocate_one(p, number, *kind, shift);
+			ret = relocate_one(p, number, kinds[lists == 3][list], shift);
 	}
 	return ret;
 }
