@@ -1,12 +1,12 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "vhost/user_io.h"
 
+#include "base/unix_socket.h"
+
 #include <errno.h>
 #include <poll.h>
 #include <stdio.h>
 #include <sys/socket.h>
-#include <sys/stat.h>
-#include <sys/un.h>
 #include <unistd.h>
 
 /*
@@ -207,35 +207,12 @@ int vhost_user_send(int fd, const struct vhost_user_msg *msg, uint64_t deadline,
 	return 0;
 }
 
-static int make_socket(const char *path, struct sockaddr_un *addr, struct error *err)
-{
-	int fd;
-
-	*addr = (struct sockaddr_un){.sun_family = AF_UNIX};
-	if (strlen(path) >= sizeof(addr->sun_path))
-		return error_set(err, -ENAMETOOLONG,
-				 "%s: a socket's path has at most %zu characters", path,
-				 sizeof(addr->sun_path) - 1);
-	snprintf(addr->sun_path, sizeof(addr->sun_path), "%s", path);
-	fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
-	if (fd < 0)
-		return error_set(err, -errno, "%s: cannot make a socket: %s", path,
-				 error_name(errno));
-	return fd;
-}
-
 int vhost_user_connect(const char *path, struct error *err)
 {
-	struct sockaddr_un addr;
-	int fd = make_socket(path, &addr, err);
-	int rc;
+	int rc = unix_connect(path, err);
 
-	if (fd < 0)
-		return fd;
-	if (connect(fd, (struct sockaddr *)&addr, sizeof(addr)) == 0)
-		return fd;
-	rc = -errno;
-	close(fd);
+	if (rc >= 0)
+		return rc;
 	switch (rc) {
 	case -ENOENT:
 	case -ECONNREFUSED:
@@ -251,48 +228,13 @@ int vhost_user_connect(const char *path, struct error *err)
 				 "its folder",
 				 path);
 	default:
-		return error_set(err, rc, "%s: cannot connect: %s", path, error_name(rc));
+		return rc; /* its text is right */
 	}
-}
-
-/* Removes a socket file that nobody listens at any more. */
-static int clear_stale(const char *path, struct error *err)
-{
-	struct stat st;
-	int fd;
-
-	if (lstat(path, &st) < 0)
-		return 0;
-	if (!S_ISSOCK(st.st_mode))
-		return error_set(err, -EEXIST, "%s: is there already, and is no socket", path);
-	fd = vhost_user_connect(path, err);
-	if (fd >= 0)
-		close(fd);
-	if (fd != -ECONNREFUSED)
-		return error_set(err, -EADDRINUSE, "%s: another process listens there", path);
-	unlink(path);
-	return 0;
 }
 
 int vhost_user_listen(const char *path, struct error *err)
 {
-	struct sockaddr_un addr;
-	int fd = make_socket(path, &addr, err);
-	int rc;
-
-	if (fd < 0)
-		return fd;
-	rc = clear_stale(path, err);
-	if (rc)
-		goto fail;
-	if (bind(fd, (struct sockaddr *)&addr, sizeof(addr)) < 0 || listen(fd, 1) < 0) {
-		rc = error_set(err, -errno, "%s: cannot listen: %s", path, error_name(errno));
-		goto fail;
-	}
-	return fd;
-fail:
-	close(fd);
-	return rc;
+	return unix_listen(path, 0777, 1, err);
 }
 
 int vhost_user_accept(int listener)
