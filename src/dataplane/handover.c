@@ -130,6 +130,16 @@ static int move_rings(struct plane_handover *ho, struct plane *to, struct error 
 	return rc;
 }
 
+static void keep_counters(const struct plane_handover *ho)
+{
+	for (unsigned i = 0; ho->past && i < 2 * ho->params->queue_pairs; i++) {
+		struct plane_queue_counters c = {0};
+
+		ho->plane->ops->counters(ho->plane, i, &c);
+		plane_counters_add(&ho->past[i], &c);
+	}
+}
+
 int plane_handover(struct plane_handover *ho, struct error *err)
 {
 	uint64_t begin = clock_ns();
@@ -151,6 +161,7 @@ int plane_handover(struct plane_handover *ho, struct error *err)
 		return error_prefix(err, rc, "%s stays on %s", ho->params->id,
 				    ho->plane->ops->name);
 	}
+	keep_counters(ho);
 	ho->plane->ops->close(ho->plane);
 	ho->plane = to;
 	if (ho->start && ho->moved && to->ops->announce)

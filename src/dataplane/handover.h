@@ -15,6 +15,9 @@ struct plane_handover {
 	struct virtio_features need; /* what the guest was offered, or has acknowledged */
 	struct plane_start *start;   /* as the old plane runs; states are set. NULL: not started */
 
+	/* In: room for a counter set for each queue, to which the old plane's are added; or NULL. */
+	struct plane_queue_counters *past;
+
 	/* In: the plane in use. Out: the one in use now; the old one is closed if it is another. */
 	struct plane *plane;
 

@@ -346,6 +346,26 @@ static struct hostnet *inproc_frames(struct plane *plane)
 	return from_plane(plane)->hn;
 }
 
+static void inproc_attachment(struct plane *plane, char *out, size_t size)
+{
+	struct hostnet *hn = from_plane(plane)->hn;
+
+	snprintf(out, size, "%s", hn->ops->attachment ? hn->ops->attachment(hn) : "");
+}
+
+static bool inproc_attachment_counters(struct plane *plane, unsigned pair,
+				       struct hostnet_counters *out, bool *whole)
+{
+	struct hostnet *hn = from_plane(plane)->hn;
+
+	*out = (struct hostnet_counters){0};
+	*whole = false;
+	if (pair >= hn->queues)
+		return false;
+	hn->ops->counters(hn, pair, out);
+	return true;
+}
+
 static int inproc_open(const char *backend, const struct options *opts,
 		       const struct plane_params *params, struct plane **out, struct error *err)
 {
@@ -385,6 +405,8 @@ const struct plane_ops inprocess_ops = {
 	.configure = inproc_configure,
 	.queue_set = inproc_queue_set,
 	.counters = inproc_counters,
+	.attachment = inproc_attachment,
+	.attachment_counters = inproc_attachment_counters,
 	.announce = inproc_announce,
 	.frames = inproc_frames,
 	.close = inproc_close,

@@ -332,6 +332,7 @@ static inline void count_out(struct inproc_queue *q, uint32_t len)
 static inline void count_drop(struct inproc_queue *q, enum plane_drop why)
 {
 	count(&q->c.drops[why], 1);
+	__atomic_store_n(&q->c.last_drop, (uint64_t)why + 1, __ATOMIC_RELAXED);
 }
 
 #endif

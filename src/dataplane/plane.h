@@ -23,6 +23,7 @@
  */
 struct plane;
 struct hostnet;
+struct hostnet_counters;
 
 /** One virtqueue as the plane gets it: 2i is receiveq i, 2i+1 transmitq i. */
 struct plane_queue {
@@ -55,6 +56,8 @@ struct plane_events {
 	void (*queue_broken)(void *opaque, unsigned queue, enum vring_fault fault);
 	/** The other end's carrier changed. */
 	void (*link_changed)(void *opaque, bool up);
+	/** Whoever serves the rings is gone (why), or there again. May be NULL. */
+	void (*backend_changed)(void *opaque, bool there, const char *why);
 	void *opaque;
 };
 
@@ -90,6 +93,8 @@ enum plane_drop {
 	PLANE_DROP_COUNT
 };
 const char *plane_drop_name(enum plane_drop drop);
+/** The cause as one word for names of counters: "no_rx_buffer". */
+const char *plane_drop_word(enum plane_drop drop);
 
 /**
  * in = out + sum of drops, exactly, for each queue. Transmit queues: in from the guest, out to the
@@ -104,7 +109,11 @@ struct plane_queue_counters {
 	uint64_t bursts;      /* ring visits that found something */
 	uint64_t polls;	      /* ring visits that found nothing */
 	uint64_t bad_buffers; /* receive chains too short for the header, returned empty */
+	uint64_t last_drop;   /* enum plane_drop + 1 of the most recent drop; 0: none */
 };
+
+/** Adds one to the other; of the most recent drops *to keeps its own, if it has one. */
+void plane_counters_add(struct plane_queue_counters *to, const struct plane_queue_counters *from);
 
 struct plane_ops {
 	const char *name; /* "inprocess" */
@@ -147,6 +156,19 @@ struct plane_ops {
 	int (*queue_set)(struct plane *plane, unsigned index, struct plane_queue *queue);
 
 	void (*counters)(struct plane *plane, unsigned queue, struct plane_queue_counters *out);
+
+	/** What counters() cannot tell, and why: a line. NULL: nothing is unknown. */
+	const char *unknown;
+
+	/** What it is attached to: an interface's name, a socket's or a device's path; may be "". */
+	void (*attachment)(struct plane *plane, char *out, size_t size);
+
+	/**
+	 * What the attachment point counted of a queue pair, or, with *whole set, of all of them
+	 * (then for pair 0 only). False: it counts nothing that could be seen from here.
+	 */
+	bool (*attachment_counters)(struct plane *plane, unsigned pair,
+				    struct hostnet_counters *out, bool *whole);
 
 	/**
 	 * Tells the network where the guest's MAC (of plane_params) is now: broadcasts a reverse

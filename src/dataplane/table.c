@@ -22,6 +22,36 @@ const struct plane_ops *plane_for_backend(const char *backend)
 	return NULL;
 }
 
+void plane_counters_add(struct plane_queue_counters *to, const struct plane_queue_counters *from)
+{
+	uint64_t last = to->last_drop ? to->last_drop : from->last_drop;
+	const uint64_t *add = (const uint64_t *)from;
+	uint64_t *sum = (uint64_t *)to;
+
+	_Static_assert(sizeof(*to) % sizeof(*sum) == 0, "nothing but uint64_t");
+	for (unsigned i = 0; i < sizeof(*to) / sizeof(*sum); i++)
+		sum[i] += add[i];
+	to->last_drop = last;
+}
+
+const char *plane_drop_word(enum plane_drop drop)
+{
+	static const char *const words[] = {
+		[PLANE_DROP_NO_RX_BUFFER] = "no_rx_buffer",
+		[PLANE_DROP_RX_FILTER] = "rx_filter",
+		[PLANE_DROP_LINK_DOWN] = "link_down",
+		[PLANE_DROP_OVERSIZE] = "oversize",
+		[PLANE_DROP_MALFORMED] = "malformed",
+		[PLANE_DROP_BROKEN] = "ring_broken",
+		[PLANE_DROP_BACKEND] = "backend_full",
+		[PLANE_DROP_OFFLOAD] = "offload",
+		[PLANE_DROP_STEER] = "steer",
+	};
+
+	_Static_assert(ARRAY_SIZE(words) == PLANE_DROP_COUNT, "a word for each cause");
+	return (unsigned)drop < ARRAY_SIZE(words) ? words[drop] : "unknown";
+}
+
 const char *plane_drop_name(enum plane_drop drop)
 {
 	static const char *const names[] = {

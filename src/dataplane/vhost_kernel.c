@@ -457,6 +457,30 @@ static void vk_counters(struct plane *plane, unsigned queue, struct plane_queue_
 	out->frames_in = out->frames_out + out->drops[PLANE_DROP_NO_RX_BUFFER];
 }
 
+static void vk_attachment(struct plane *plane, char *out, size_t size)
+{
+	snprintf(out, size, "%s", tap_ifname(to_vk(plane)->tap));
+}
+
+static bool vk_attachment_counters(struct plane *plane, unsigned pair, struct hostnet_counters *out,
+				   bool *whole)
+{
+	struct vk_plane *p = to_vk(plane);
+	struct netif_counters c;
+
+	*out = (struct hostnet_counters){0};
+	*whole = true;
+	if (pair > 0 || netif_counters(tap_ifname(p->tap), &c) < 0)
+		return false;
+	out->tx_frames = c.rx_frames - p->base.rx_frames;
+	out->tx_bytes = c.rx_bytes - p->base.rx_bytes;
+	out->rx_frames = c.tx_frames - p->base.tx_frames;
+	out->rx_bytes = c.tx_bytes - p->base.tx_bytes;
+	out->rx_drops[HOSTNET_DROP_FULL] = c.tx_dropped - p->base.tx_dropped;
+	out->drops[HOSTNET_DROP_FULL] = out->rx_drops[HOSTNET_DROP_FULL];
+	return true;
+}
+
 static struct hostnet *vk_frames(struct plane *plane)
 {
 	return to_vk(plane)->tap;
@@ -506,6 +530,10 @@ const struct plane_ops vhost_kernel_ops = {
 	.configure = vk_configure,
 	.queue_set = vk_queue_set,
 	.counters = vk_counters,
+	.unknown = "the kernel counts for the interface, not for each queue, and neither kicks nor "
+		   "calls",
+	.attachment = vk_attachment,
+	.attachment_counters = vk_attachment_counters,
 	.announce = vk_announce,
 	.frames = vk_frames,
 	.close = vk_close,

@@ -386,6 +386,11 @@ static void vu_counters(struct plane *plane, unsigned queue, struct plane_queue_
 	*out = (struct plane_queue_counters){0};
 }
 
+static void vu_attachment(struct plane *plane, char *out, size_t size)
+{
+	snprintf(out, size, "%s", to_vu(plane)->path);
+}
+
 static int vu_announce(struct plane *plane)
 {
 	struct vu_plane *p = to_vu(plane);
@@ -434,6 +439,8 @@ const struct plane_ops vhost_user_ops = {
 	.configure = vu_configure,
 	.queue_set = vu_queue_set,
 	.counters = vu_counters,
+	.unknown = "frames are counted by the other process, if it counts them: ask it",
+	.attachment = vu_attachment,
 	.announce = vu_announce,
 	.close = vu_close,
 };

@@ -383,6 +383,11 @@ static void vd_counters(struct plane *plane, unsigned queue, struct plane_queue_
 	*out = (struct plane_queue_counters){0};
 }
 
+static void vd_attachment(struct plane *plane, char *out, size_t size)
+{
+	snprintf(out, size, "%s", to_vd(plane)->vdpa.vk.name);
+}
+
 static int vd_probe(struct error *err)
 {
 	glob_t g = {0};
@@ -421,5 +426,7 @@ const struct plane_ops vhost_vdpa_ops = {
 	.configure = vd_configure,
 	.queue_set = vd_queue_set,
 	.counters = vd_counters,
+	.unknown = "frames are counted by the device, if it counts them: see vdpa dev vstats show",
+	.attachment = vd_attachment,
 	.close = vd_close,
 };

@@ -35,6 +35,7 @@ static int set_link(struct nic *nic, bool up)
 {
 	struct e1000 *e = e1000_of(&nic->pci);
 
+	e->chip.admin_up = up;
 	pthread_mutex_lock(&e->chip.lock);
 	e1000_update_link(e, mii_set_cable(&e->phy, up));
 	pthread_mutex_unlock(&e->chip.lock);
@@ -48,4 +49,6 @@ const struct nic_ops e1000_nic_ops = {
 	.create = create,
 	.set_link = set_link,
 	.counters = nic_chip_counters,
+	.state = nic_chip_state,
+	.hops = nic_chip_hops,
 };

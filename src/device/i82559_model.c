@@ -22,6 +22,7 @@ static int set_link(struct nic *nic, bool up)
 {
 	struct i82559 *i = i82559_of(&nic->pci);
 
+	i->chip.admin_up = up;
 	pthread_mutex_lock(&i->chip.lock);
 	(void)mii_set_cable(&i->phy, up);
 	i82559_update_link(i);
@@ -36,4 +37,6 @@ const struct nic_ops i82559c_nic_ops = {
 	.create = create,
 	.set_link = set_link,
 	.counters = nic_chip_counters,
+	.state = nic_chip_state,
+	.hops = nic_chip_hops,
 };

@@ -11,6 +11,7 @@
 #include <unistd.h>
 
 #include "dataplane/plane.h"
+#include "device/nic_backend.h"
 #include "hostnet/hostnet.h"
 
 #define NAMES_MAX 32
@@ -87,6 +88,34 @@ static int check_keys(const struct options *opts, const struct nic_ops *model, c
 	if (plane && plane->keys && !strcmp(model->name, "virtio-net"))
 		tables[n++] = plane->keys;
 	return options_check(opts, tables, what, err);
+}
+
+int nic_backend_parse(const struct nic *nic, const char *text, struct options *opts,
+		      struct error *err)
+{
+	static const struct option_key key[] = {{"backend", "NAME", "what its frames go to"}, {0}};
+	const struct option_key *tables[OPTION_TABLES_MAX] = {key};
+	const struct hostnet_ops *hn;
+	const struct plane_ops *plane;
+	const char *backend;
+	unsigned n = 1;
+	int ret = options_parse(opts, text, err);
+
+	if (ret)
+		return ret;
+	backend = options_get(opts, "backend");
+	if (!backend)
+		return error_set(err, -EINVAL, "%s: backend=NAME is missing", nic->pci.id);
+	ret = find_backend(backend, err);
+	if (ret)
+		return ret;
+	hn = hostnet_find(backend);
+	plane = plane_for_backend(backend);
+	if (hn && hn->keys)
+		tables[n++] = hn->keys;
+	if (plane && plane->keys && !strcmp(nic->nic_ops->name, "virtio-net"))
+		tables[n++] = plane->keys;
+	return options_check(opts, tables, nic->pci.id, err);
 }
 
 static int check_id(const char *id, struct error *err)

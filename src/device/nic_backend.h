@@ -12,4 +12,12 @@
  */
 int nic_backend_open(const struct nic_params *params, struct hostnet **out, struct error *err);
 
+/**
+ * Parses what follows backend= in --net, for a switch of the back-end at run time, and checks that
+ * its keys belong to that back-end. *opts is initialised in any case. 0 or negative errno with err
+ * set.
+ */
+int nic_backend_parse(const struct nic *nic, const char *text, struct options *opts,
+		      struct error *err);
+
 #endif

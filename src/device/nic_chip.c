@@ -51,6 +51,7 @@ int nic_chip_init(struct nic_chip *chip, const struct nic_chip_model *model,
 	chip->mem = setup->mem;
 	chip->clock = setup->clock ? setup->clock : clock_ns;
 	chip->real_fcs = setup->real_fcs;
+	chip->admin_up = true;
 	memcpy(chip->mac, setup->mac, sizeof(chip->mac));
 	pthread_mutex_init(&chip->lock, NULL);
 	snprintf(dev->id, sizeof(dev->id), "%s", setup->id);

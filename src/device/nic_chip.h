@@ -69,6 +69,7 @@ struct nic_chip {
 	struct nic_shadow shadow;
 	uint64_t (*clock)(void);
 	bool real_fcs;
+	bool admin_up; /* the host's side of the link; control thread */
 	uint8_t mac[6];
 
 	pthread_mutex_t lock;	  /* the chip's state and all below, except what is _Atomic */
@@ -181,6 +182,9 @@ void nic_chip_copy_out(const struct nic_chip_in *in, uint32_t offset, uint8_t *t
 /** Fills setup from the options and opens the back-end. */
 int nic_chip_options(const struct nic_params *params, struct nic_chip_setup *setup,
 		     struct error *err);
+/** nic_ops.state and nic_ops.hops. */
+void nic_chip_state(struct nic *nic, struct nic_state *out);
+void nic_chip_hops(struct nic *nic, nic_hop_fn *fn, void *arg);
 void nic_chip_counters(struct nic *nic, void (*emit)(void *arg, const char *name, uint64_t value),
 		       void *arg);
 

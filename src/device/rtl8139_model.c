@@ -32,6 +32,7 @@ static int set_link(struct nic *nic, bool up)
 {
 	struct rtl8139 *r = rtl8139_of(&nic->pci);
 
+	r->chip.admin_up = up;
 	pthread_mutex_lock(&r->chip.lock);
 	rtl8139_update_link(r, mii_set_cable(&r->phy, up));
 	pthread_mutex_unlock(&r->chip.lock);
@@ -45,4 +46,6 @@ const struct nic_ops rtl8139_nic_ops = {
 	.create = create,
 	.set_link = set_link,
 	.counters = nic_chip_counters,
+	.state = nic_chip_state,
+	.hops = nic_chip_hops,
 };

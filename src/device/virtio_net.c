@@ -58,15 +58,18 @@ void virtio_net_update_status(struct virtio_net *net, bool announce)
 	virtio_config_update(&net->vdev, VNET_CONFIG_STATUS, status, sizeof(status));
 }
 
-static void link_update(struct virtio_net *net)
+void virtio_net_link_update(struct virtio_net *net, bool moved)
 {
 	struct plane_net_config next = net->config;
-	bool came_up = link_is_up(net) && !net->config.link_up;
+	bool was_up = net->config.link_up, up = link_is_up(net);
 
-	next.link_up = link_is_up(net);
-	(void)virtio_net_configure(net, &next);
-	net->config.link_up = next.link_up;
-	virtio_net_update_status(net, came_up);
+	next.link_up = up;
+	if (up != was_up)
+		(void)virtio_net_configure(net, &next);
+	net->config.link_up = up;
+	virtio_net_update_status(net, up && (moved || !was_up));
+	if (up != was_up)
+		nic_notify(&net->nic, NIC_EVENT_LINK, "the guest's link is %s", up ? "up" : "down");
 }
 
 /* What holds for a driver that has configured nothing yet. */
@@ -205,6 +208,7 @@ static void net_destroy(struct virtio_dev *vdev)
 		net->plane->ops->close(net->plane);
 	virtio_pci_fini(&net->vpci);
 	virtio_fini(vdev);
+	free(net->planes);
 	free(net);
 }
 
@@ -231,6 +235,8 @@ static void queue_broken(void *opaque, unsigned queue, enum vring_fault fault)
 	log_warn_limited("%s: queue %u is broken until the guest resets the device: %s",
 			 net->nic.pci.id, queue, vring_fault_name(fault));
 	virtio_needs_reset(&net->vdev);
+	nic_notify(&net->nic, NIC_EVENT_QUEUE_BROKEN, "queue %u: %s", queue,
+		   vring_fault_name(fault));
 }
 
 static void link_changed(void *opaque, bool up)
@@ -238,7 +244,14 @@ static void link_changed(void *opaque, bool up)
 	struct virtio_net *net = opaque;
 
 	net->plane->link_up = up;
-	link_update(net);
+	virtio_net_link_update(net, false);
+}
+
+static void backend_changed(void *opaque, bool there, const char *why)
+{
+	struct virtio_net *net = opaque;
+
+	nic_notify(&net->nic, there ? NIC_EVENT_BACKEND_FOUND : NIC_EVENT_BACKEND_LOST, "%s", why);
 }
 
 /*
@@ -250,74 +263,8 @@ static int net_set_link(struct nic *nic, bool up)
 	struct virtio_net *net = container_of(nic, struct virtio_net, nic);
 
 	net->admin_up = up;
-	link_update(net);
+	virtio_net_link_update(net, false);
 	return 0;
-}
-
-typedef void emit_fn(void *arg, const char *name, uint64_t value);
-
-static const char *const drop_names[PLANE_DROP_COUNT] = {
-	[PLANE_DROP_NO_RX_BUFFER] = "no_rx_buffer",
-	[PLANE_DROP_RX_FILTER] = "rx_filter",
-	[PLANE_DROP_LINK_DOWN] = "link_down",
-	[PLANE_DROP_OVERSIZE] = "oversize",
-	[PLANE_DROP_MALFORMED] = "malformed",
-	[PLANE_DROP_BROKEN] = "ring_broken",
-	[PLANE_DROP_BACKEND] = "backend_full",
-	[PLANE_DROP_OFFLOAD] = "offload",
-	[PLANE_DROP_STEER] = "steer",
-};
-
-static void emit_queue(const char *prefix, const struct plane_queue_counters *c, emit_fn *emit,
-		       void *arg)
-{
-	const struct {
-		const char *name;
-		uint64_t value;
-	} plain[] = {
-		{"frames_in", c->frames_in},
-		{"frames_out", c->frames_out},
-		{"bytes_in", c->bytes_in},
-		{"bytes_out", c->bytes_out},
-		{"kicks", c->kicks},
-		{"calls", c->calls},
-		{"bursts", c->bursts},
-		{"polls", c->polls},
-		{"bad_buffers", c->bad_buffers},
-	};
-	char name[64];
-
-	for (unsigned i = 0; i < ARRAY_SIZE(plain); i++) {
-		snprintf(name, sizeof(name), "%s_%s", prefix, plain[i].name);
-		emit(arg, name, plain[i].value);
-	}
-	for (unsigned i = 0; i < PLANE_DROP_COUNT; i++) {
-		if (drop_names[i])
-			snprintf(name, sizeof(name), "%s_drop_%s", prefix, drop_names[i]);
-		else
-			snprintf(name, sizeof(name), "%s_drop_cause%u", prefix, i);
-		emit(arg, name, c->drops[i]);
-	}
-}
-
-static void net_counters(struct nic *nic, emit_fn *emit, void *arg)
-{
-	struct virtio_net *net = container_of(nic, struct virtio_net, nic);
-	uint64_t faults = 0;
-	char prefix[16];
-
-	for (unsigned i = 0; i < 2 * net->pairs; i++) {
-		struct plane_queue_counters c = {0};
-
-		net->plane->ops->counters(net->plane, i, &c);
-		snprintf(prefix, sizeof(prefix), "%s%u", i % 2 ? "tx" : "rx", i / 2);
-		emit_queue(prefix, &c, emit, arg);
-	}
-	for (unsigned i = 0; i < VRING_FAULT_COUNT; i++)
-		faults += net->faults[i];
-	emit(arg, "ring_faults", faults);
-	emit(arg, "ctrl_commands", net->ctrl_commands);
-	emit(arg, "ctrl_refused", net->ctrl_refused);
 }
 
 /*
@@ -351,6 +298,16 @@ static int read_options(const struct options *opts, struct net_options *o, struc
 				"queue-size=%llu: not a power of two: use 128, 256, 512, …",
 				(unsigned long long)o->queue_size);
 	return ret;
+}
+
+bool virtio_net_plane_named(const char *planes, const char *name)
+{
+	size_t len = strlen(name);
+
+	for (const char *at = planes; at; at = strchr(at, '+'), at += at != NULL)
+		if (!strncmp(at, name, len) && (!at[len] || at[len] == '+'))
+			return true;
+	return false;
 }
 
 /* planes= names those the guest may be moved to; the one in use must be among them. */
@@ -412,22 +369,30 @@ static int make_virtio(struct virtio_net *net, const struct nic_params *params,
 	return virtio_init(&net->vdev, &vp, err);
 }
 
+struct plane_params virtio_net_plane_params(struct virtio_net *net)
+{
+	return (struct plane_params){
+		.id = net->nic.pci.id,
+		.queue_pairs = net->pairs,
+		.mtu = net->mtu,
+		.mac = net->mac,
+		.mem = net->vdev.mem,
+		.loop = net->vdev.loop,
+		.events = &net->events,
+	};
+}
+
 static int open_plane(struct virtio_net *net, const struct plane_ops *ops,
 		      const struct nic_params *params, struct error *err)
 {
-	struct plane_params pp = {
-		.id = net->nic.pci.id,
-		.queue_pairs = net->pairs,
-		.mtu = params->mtu,
-		.mac = net->mac,
-		.mem = params->mem,
-		.loop = params->loop,
-		.events = &net->events,
-	};
+	struct plane_params pp = virtio_net_plane_params(net);
 	int ret = ops->probe ? ops->probe(err) : 0;
 
+	pp.mtu = params->mtu;
 	if (!ret)
 		ret = ops->open(params->backend, params->opts, &pp, &net->plane, err);
+	if (!ret)
+		snprintf(net->backend, sizeof(net->backend), "%s", params->backend);
 	return ret;
 }
 
@@ -461,12 +426,17 @@ int virtio_net_create_on(const struct plane_ops *plane, const struct nic_params 
 	net->nic.pci.host = params->host;
 	net->nic.nic_ops = &virtio_net_ops;
 	net->admin_up = true;
-	net->events = (struct plane_events){queue_broken, link_changed, net};
+	net->events = (struct plane_events){queue_broken, link_changed, backend_changed, net};
 	memcpy(net->mac, params->mac, 6);
 	ret = read_options(params->opts, &o, err);
 	if (!ret)
 		ret = check_planes(params->opts, plane, err);
 	net->pairs = (unsigned)o.pairs;
+	if (!ret && options_get(params->opts, "planes")) {
+		net->planes = strdup(options_get(params->opts, "planes"));
+		if (!net->planes)
+			ret = error_set(err, -ENOMEM, "%s: out of memory", params->id);
+	}
 	if (!ret)
 		ret = make_virtio(net, params, &o, err);
 	if (!ret)
@@ -508,5 +478,8 @@ const struct nic_ops virtio_net_ops = {
 	.keys = virtio_net_keys,
 	.create = net_create,
 	.set_link = net_set_link,
-	.counters = net_counters,
+	.counters = virtio_net_counters,
+	.state = virtio_net_state,
+	.hops = virtio_net_hops,
+	.set_backend = virtio_net_set_backend,
 };

@@ -47,6 +47,10 @@ struct virtio_net {
 	unsigned mtu;	/* offered; 0: not */
 
 	struct plane *plane;
+	char backend[16]; /* backend= of the plane */
+	char *planes;	  /* planes=; NULL: not given */
+	bool switching;
+	struct plane_queue_counters past[2 * VIRTIO_NET_PAIRS_MAX]; /* of earlier planes */
 	struct plane_events events;
 	struct plane_queue pq[2 * VIRTIO_NET_PAIRS_MAX];
 	bool plane_running;
@@ -114,5 +118,26 @@ uint8_t virtio_net_command(struct virtio_net *net, const uint8_t *cmd, size_t le
 int virtio_net_configure(struct virtio_net *net, const struct plane_net_config *next);
 /** Sets the bits of the status field to what holds now. */
 void virtio_net_update_status(struct virtio_net *net, bool announce);
+/** The link may have changed, or its other end (moved): tells plane and driver. */
+void virtio_net_link_update(struct virtio_net *net, bool moved);
+/** What a plane of this NIC is opened with. */
+struct plane_params virtio_net_plane_params(struct virtio_net *net);
+/** Whether planes, "a+b+c", has that name in it. */
+bool virtio_net_plane_named(const char *planes, const char *name);
+
+/* virtio_net_hops.c: nic_ops. */
+void virtio_net_state(struct nic *nic, struct nic_state *out);
+void virtio_net_hops(struct nic *nic, nic_hop_fn *fn, void *arg);
+void virtio_net_counters(struct nic *nic, void (*emit)(void *arg, const char *name, uint64_t value),
+			 void *arg);
+
+/* virtio_net_switch.c */
+
+/** nic_ops.set_backend. */
+int virtio_net_set_backend(struct nic *nic, const char *backend, const struct options *opts,
+			   struct nic_switch *result, struct error *err);
+/** The move itself, whatever planes= says. */
+int virtio_net_move(struct virtio_net *net, const char *backend, const struct options *opts,
+		    struct nic_switch *result, struct error *err);
 
 #endif

@@ -30,12 +30,15 @@ enum hostnet_drop {
 	HOSTNET_DROP_COUNT
 };
 const char *hostnet_drop_name(enum hostnet_drop drop);
+/** The cause as one word for names of counters: "oversize". */
+const char *hostnet_drop_word(enum hostnet_drop drop);
 
 /** One queue's counters; written by that queue's thread only, read by anybody. */
 struct hostnet_counters {
-	uint64_t tx_frames, tx_bytes; /* guest to network, accepted */
-	uint64_t rx_frames, rx_bytes; /* network to guest, handed over */
-	uint64_t drops[HOSTNET_DROP_COUNT];
+	uint64_t tx_frames, tx_bytes;	       /* guest to network, accepted */
+	uint64_t rx_frames, rx_bytes;	       /* network to guest, handed over */
+	uint64_t drops[HOSTNET_DROP_COUNT];    /* both ways */
+	uint64_t rx_drops[HOSTNET_DROP_COUNT]; /* of them, those on the way to the guest */
 	uint64_t syscalls;
 };
 
@@ -90,6 +93,9 @@ struct hostnet_ops {
 
 	/** Uses the first n pairs from now on (multiqueue). NULL where there is only one. */
 	int (*set_queues)(struct hostnet *hn, unsigned n);
+
+	/** What it is attached to: an interface's name. NULL: nothing that has a name. */
+	const char *(*attachment)(struct hostnet *hn);
 
 	/** Whether there is a carrier. NULL: always. */
 	bool (*link_up)(struct hostnet *hn);

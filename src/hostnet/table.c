@@ -15,6 +15,18 @@ const struct hostnet_ops *hostnet_find(const char *name)
 	return NULL;
 }
 
+const char *hostnet_drop_word(enum hostnet_drop drop)
+{
+	static const char *const words[] = {
+		[HOSTNET_DROP_DOWN] = "down",	      [HOSTNET_DROP_FULL] = "full",
+		[HOSTNET_DROP_OVERSIZE] = "oversize", [HOSTNET_DROP_MALFORMED] = "malformed",
+		[HOSTNET_DROP_ERROR] = "error",
+	};
+	_Static_assert(ARRAY_SIZE(words) == HOSTNET_DROP_COUNT, "every cause has its word");
+
+	return (unsigned)drop < HOSTNET_DROP_COUNT ? words[drop] : "unknown";
+}
+
 const char *hostnet_drop_name(enum hostnet_drop drop)
 {
 	static const char *const names[] = {

@@ -65,6 +65,11 @@ const char *tap_ifname(struct hostnet *hn)
 	return to_tap(hn)->ifname;
 }
 
+static const char *tap_attachment(struct hostnet *hn)
+{
+	return to_tap(hn)->ifname;
+}
+
 bool tap_has_header(struct hostnet *hn)
 {
 	return to_tap(hn)->header;
@@ -444,8 +449,10 @@ static void tap_counters(struct hostnet *hn, unsigned queue, struct hostnet_coun
 	out->rx_frames = READ_ONCE(q->rx.frames);
 	out->rx_bytes = READ_ONCE(q->rx.bytes);
 	out->syscalls = READ_ONCE(q->tx.syscalls) + READ_ONCE(q->rx.syscalls);
-	for (unsigned i = 0; i < HOSTNET_DROP_COUNT; i++)
-		out->drops[i] = READ_ONCE(q->tx.drops[i]) + READ_ONCE(q->rx.drops[i]);
+	for (unsigned i = 0; i < HOSTNET_DROP_COUNT; i++) {
+		out->rx_drops[i] = READ_ONCE(q->rx.drops[i]);
+		out->drops[i] = READ_ONCE(q->tx.drops[i]) + out->rx_drops[i];
+	}
 }
 
 static void tap_close(struct hostnet *hn)
@@ -471,6 +478,7 @@ const struct hostnet_ops tap_ops = {
 	.poll_fd = tap_poll_fd,
 	.set_offloads = tap_set_offloads,
 	.set_queues = tap_set_queues,
+	.attachment = tap_attachment,
 	.link_up = tap_link_up,
 	.counters = tap_counters,
 	.close = tap_close,

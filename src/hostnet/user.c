@@ -443,12 +443,14 @@ static void user_counters(struct hostnet *hn, unsigned queue, struct hostnet_cou
 
 	pthread_mutex_lock(&slirp_lock);
 	*out = u->sent;
-	out->drops[HOSTNET_DROP_FULL] += u->ring_full;
-	out->drops[HOSTNET_DROP_MALFORMED] += u->uncut;
+	out->rx_drops[HOSTNET_DROP_FULL] = u->ring_full;
+	out->rx_drops[HOSTNET_DROP_MALFORMED] = u->uncut;
 	pthread_mutex_unlock(&slirp_lock);
+	out->rx_drops[HOSTNET_DROP_OVERSIZE] = READ_ONCE(u->received.drops[HOSTNET_DROP_OVERSIZE]);
+	for (unsigned i = 0; i < HOSTNET_DROP_COUNT; i++)
+		out->drops[i] += out->rx_drops[i];
 	out->rx_frames = READ_ONCE(u->received.rx_frames);
 	out->rx_bytes = READ_ONCE(u->received.rx_bytes);
-	out->drops[HOSTNET_DROP_OVERSIZE] += READ_ONCE(u->received.drops[HOSTNET_DROP_OVERSIZE]);
 	out->syscalls = frame_ring_syscalls(u->ring) + READ_ONCE(u->wakes);
 }
 

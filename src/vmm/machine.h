@@ -53,6 +53,14 @@ bool machine_power_button(struct machine *machine);
 /** Makes machine_run() return result. */
 void machine_end(struct machine *machine, enum machine_result result);
 
+struct nic;
+
+/** The NIC of that id, or NULL; valid until it is removed. */
+struct nic *machine_nic(struct machine *machine, const char *id);
+
+/** Its first NIC; the others follow in nic->next, in the order in which they were added. */
+struct nic *machine_nics(struct machine *machine);
+
 /** The process was stopped and goes on. */
 void machine_continued(struct machine *machine);
 

@@ -45,6 +45,29 @@ static int add_pci(struct machine *m, struct error *err)
 	return m->pci ? 0 : -ENOMEM;
 }
 
+struct nic *machine_nics(struct machine *m)
+{
+	return m->nics;
+}
+
+struct nic *machine_nic(struct machine *m, const char *id)
+{
+	struct nic *nic = m->nics;
+
+	while (nic && strcmp(nic->pci.id, id) != 0)
+		nic = nic->next;
+	return nic;
+}
+
+static void list_nic(struct machine *m, struct nic *nic)
+{
+	struct nic **at = &m->nics;
+
+	while (*at)
+		at = &(*at)->next;
+	*at = nic;
+}
+
 static enum machine_result add_nic(struct machine *m, unsigned index, struct error *err)
 {
 	struct nic *nic;
@@ -62,8 +85,10 @@ static enum machine_result add_nic(struct machine *m, unsigned index, struct err
 				nic->pci.id);
 	else
 		ret = pci_bus_add(m->pci, &nic->pci, PCI_SLOT_ANY, 0, err);
-	if (!ret)
+	if (!ret) {
+		list_nic(m, nic);
 		return MACHINE_OFF;
+	}
 	nic->pci.ops->destroy(&nic->pci);
 	return ret == -EEXIST ? MACHINE_USAGE : MACHINE_FAILED;
 }
@@ -112,6 +137,7 @@ void machine_reset_devices(struct machine *m)
 
 void machine_remove_devices(struct machine *m)
 {
+	m->nics = NULL;
 	if (m->pci)
 		pci_bus_destroy(m->pci);
 	ports_destroy(m->ports);

@@ -25,6 +25,7 @@ struct machine {
 	struct pm *pm;
 	struct ports *ports;
 	struct pci_bus *pci;
+	struct nic *nics; /* in the order in which they were added */
 
 	int kernel_fd, initrd_fd;
 	uint64_t low_ram, high_ram; /* bytes below and above 4 GiB */

@@ -93,3 +93,39 @@ int vring_used_idx(const struct vring_config *cfg, const struct mem_table *table
 	*idx = ring_acquire(&used->idx);
 	return 0;
 }
+
+static int look_split(const struct vring_config *cfg, const struct mem_table *table,
+		      struct vring_view *view)
+{
+	const struct split_avail *avail =
+		mem_translate(table, cfg->driver, vring_driver_bytes(cfg), MEM_READ);
+	int ret = vring_used_idx(cfg, table, &view->used_idx);
+
+	if (ret || !avail || cfg->driver % 2)
+		return -EFAULT;
+	view->avail_idx = ring_acquire(&avail->idx);
+	view->indexes = true;
+	view->waiting = (uint16_t)(view->avail_idx - view->used_idx);
+	/* More than fit: the driver writes nonsense. */
+	view->waiting = MIN(view->waiting, cfg->size);
+	return 0;
+}
+
+int vring_look(const struct vring_config *cfg, const struct mem_table *table,
+	       struct vring_view *view)
+{
+	const struct ring_desc *desc;
+
+	*view = (struct vring_view){0};
+	if (!cfg->packed)
+		return look_split(cfg, table, view);
+	desc = mem_translate(table, cfg->desc, vring_desc_bytes(cfg), MEM_READ);
+	if (!desc || cfg->desc % 16)
+		return -EFAULT;
+	for (uint32_t i = 0; i < cfg->size; i++) {
+		uint16_t flags = (uint16_t)(ring_load(&desc[i].meta) >> 48);
+
+		view->waiting += !(flags & DESC_AVAIL) != !(flags & DESC_USED);
+	}
+	return 0;
+}

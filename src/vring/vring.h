@@ -69,4 +69,16 @@ uint64_t vring_device_bytes(const struct vring_config *cfg);
  */
 int vring_used_idx(const struct vring_config *cfg, const struct mem_table *table, uint16_t *idx);
 
+/** What anybody can see of a ring, whoever works on it. */
+struct vring_view {
+	uint32_t
+		waiting; /* split: chains, packed: descriptors that are available and not yet used */
+	bool indexes;	 /* the two below are known: split rings show them */
+	uint16_t avail_idx, used_idx;
+};
+
+/** Looks at a ring that others are working on: a moment's picture. 0 or -EFAULT. */
+int vring_look(const struct vring_config *cfg, const struct mem_table *table,
+	       struct vring_view *view);
+
 #endif

@@ -57,6 +57,8 @@ static void fake_stop(struct plane *plane, struct plane_queue *queues, unsigned 
 		abort();
 	fake_plane.stops++;
 	fake_plane.running = false;
+	if (fake_plane.break_at_stop)
+		fake_plane.events->queue_broken(fake_plane.events->opaque, 1, VRING_BAD_INDEX);
 	for (unsigned i = 0; i < nqueues; i++)
 		queues[i].state = fake_plane.leave;
 }

@@ -17,6 +17,7 @@ struct fake_plane {
 	const struct plane_events *events;
 	unsigned pairs;
 	bool open, running;
+	bool break_at_stop; /* a queue breaks while it is stopped */
 	unsigned opens, starts, stops, configures, queue_sets;
 	struct virtio_features acked;
 	struct plane_queue queues[64];

@@ -138,7 +138,8 @@ static inline void pb_init(struct pb *pb, unsigned pairs, unsigned size, bool pa
 
 	log_set_level(getenv("PB_LOG") ? LOG_LEVEL_DEBUG : LOG_LEVEL_ERROR);
 	*pb = (struct pb){.pairs = pairs, .link = -1};
-	pb->events = (struct plane_events){pb_broken, pb_link, pb};
+	pb->events = (struct plane_events){
+		.queue_broken = pb_broken, .link_changed = pb_link, .opaque = pb};
 	for (unsigned i = 0; i < ARRAY_SIZE(bits); i++)
 		features_set(&pb->features, bits[i], true);
 	features_set(&pb->features, VIRTIO_F_RING_PACKED, packed);

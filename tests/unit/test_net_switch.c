@@ -1,0 +1,330 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "net_rig.h"
+
+#include <errno.h>
+#include <stdio.h>
+
+/*
+ * The NIC's part in a live switch: from a plane that records to the real in-process one, and what
+ * holds when that cannot be, when the guest is not ready, and when the machine is paused.
+ */
+static struct virtio_features carried_by_none(void)
+{
+	struct virtio_features f = {{0}};
+
+	features_set(&f, VIRTIO_F_VERSION_1, true);
+	features_set(&f, VIRTIO_NET_F_STATUS, true);
+	features_set(&f, VIRTIO_NET_F_CTRL_VQ, true);
+	features_set(&f, VIRTIO_NET_F_GUEST_ANNOUNCE, true);
+	features_set(&f, VIRTIO_NET_F_MAC, true);
+	return f;
+}
+
+static void start_driver(struct rig *r)
+{
+	struct virtio_features f = carried_by_none();
+
+	assert_true(gv_negotiate(&r->gv, &f));
+	for (unsigned i = 0; i <= CTRL; i++)
+		gv_queue(&r->gv, i, 0, 0xffff);
+	gv_driver_ok(&r->gv);
+}
+
+static struct nic *nic_of(struct rig *r)
+{
+	return &r->net->nic;
+}
+
+struct seen {
+	unsigned count[8];
+	char text[256];
+};
+
+static void on_event(void *opaque, struct nic *nic, enum nic_event event, const char *text)
+{
+	struct seen *seen = opaque;
+
+	seen->count[event]++;
+	snprintf(seen->text, sizeof(seen->text), "%s", text);
+}
+
+static void test_moves(void **state)
+{
+	struct rig *r = rig_with("");
+	struct nic_switch result;
+	struct seen seen = {{0}};
+	const struct nic_observer observer = {on_event, &seen};
+	struct nic_state now;
+	struct error err;
+
+	nic_of(r)->observer = &observer;
+	start_driver(r);
+	assert_true(fake_plane.running);
+	fake_plane.leave = (struct vring_state){0};
+	assert_int_equal(nic_set_backend(nic_of(r), "backend=none", &result, &err), 0);
+	assert_false(fake_plane.running);
+	assert_false(fake_plane.open);
+	assert_true(result.moved);
+	assert_false(result.stopped);
+	assert_string_equal(result.from.plane, "fake");
+	assert_string_equal(result.to.plane, "inprocess");
+	nic_get_state(nic_of(r), &now);
+	assert_string_equal(now.backend, "none");
+	assert_true(now.running);
+	/* The driver is asked to announce itself, and everybody is told. */
+	assert_true(config(r, VNET_CONFIG_STATUS, 2) & VNET_STATUS_ANNOUNCE);
+	assert_int_equal(seen.count[NIC_EVENT_SWITCHED], 1);
+	assert_int_equal(seen.count[NIC_EVENT_LINK], 0);
+	assert_non_null(strstr(seen.text, "fake"));
+	/* To where it is already: the same kind of thing once more. */
+	assert_int_equal(nic_set_backend(nic_of(r), "backend=none", NULL, &err), 0);
+	/* A reset and a new driver find it in order. */
+	start_driver(r);
+	nic_get_state(nic_of(r), &now);
+	assert_true(now.running);
+	rig_free(r);
+}
+
+/* Whatever is wrong with what was asked: the old plane has not so much as paused. */
+static void test_refused(void **state)
+{
+	static const struct {
+		const char *text;
+		int error;
+		const char *says;
+	} bad[] = {
+		{"", -EINVAL, "backend=NAME is missing"},
+		{"backend=nome", -EINVAL, "none"},
+		{"backend=none,ifname=tap0", -EINVAL, "ifname"},
+		{"backend=vhost-user", -EINVAL, "socket"},
+		{"backend=vhost-user,socket=/nonexistent/socket", 0, "stays on fake"},
+		{"backend=vdpa,path=/nonexistent", 0, "stays on fake"},
+	};
+	struct rig *r = rig_with("");
+
+	start_driver(r);
+	for (unsigned i = 0; i < ARRAY_SIZE(bad); i++) {
+		struct nic_switch result;
+		struct error err = {0};
+		int ret = nic_set_backend(nic_of(r), bad[i].text, &result, &err);
+
+		assert_true(ret < 0);
+		if (bad[i].error)
+			assert_int_equal(ret, bad[i].error);
+		if (!strstr(err.text, bad[i].says))
+			fail_msg("%s: %s", bad[i].text, err.text);
+		assert_false(result.stopped);
+		assert_string_equal(result.to.plane, "fake");
+		assert_true(fake_plane.running);
+		assert_int_equal(fake_plane.stops, 0);
+	}
+	rig_free(r);
+}
+
+static void test_planes(void **state)
+{
+	struct rig *r = rig_with("planes=fake+vhost-net");
+	struct error err;
+
+	start_driver(r);
+	assert_int_equal(nic_set_backend(nic_of(r), "backend=none", NULL, &err), -EPERM);
+	assert_non_null(strstr(err.text, "planes=fake+vhost-net+inprocess"));
+	assert_true(fake_plane.running);
+	rig_free(r);
+	r = rig_with("planes=inprocess+fake");
+	start_driver(r);
+	assert_int_equal(nic_set_backend(nic_of(r), "backend=none", NULL, &err), 0);
+	rig_free(r);
+}
+
+/* What the guest uses and the other cannot carry is named. */
+static void test_missing(void **state)
+{
+	struct rig *r = rig_with("");
+	struct virtio_features f = carried_by_none();
+	struct error err;
+
+	features_set(&f, VIRTIO_F_ACCESS_PLATFORM, true);
+	features_set(&r->net->vdev.offered, VIRTIO_F_ACCESS_PLATFORM, true);
+	assert_true(gv_negotiate(&r->gv, &f));
+	for (unsigned i = 0; i <= CTRL; i++)
+		gv_queue(&r->gv, i, 0, 0xffff);
+	gv_driver_ok(&r->gv);
+	assert_int_equal(nic_set_backend(nic_of(r), "backend=none", NULL, &err), -ENOTSUP);
+	assert_non_null(strstr(err.text, "VIRTIO_F_ACCESS_PLATFORM"));
+	assert_null(strstr(err.text, "VIRTIO_NET_F_STATUS"));
+	assert_true(fake_plane.running);
+	assert_int_equal(fake_plane.stops, 0);
+	rig_free(r);
+}
+
+/* The new plane does not start: the old one goes on from where it was. */
+static void test_rolls_back(void **state)
+{
+	struct rig *r = rig_with("");
+	struct nic_switch result;
+	struct error err;
+
+	start_driver(r);
+	/* More in flight than the ring has: workers do not take that. */
+	fake_plane.leave = (struct vring_state){.avail_idx = 5000, .used_idx = 5};
+	assert_true(nic_set_backend(nic_of(r), "backend=none", &result, &err) < 0);
+	assert_non_null(strstr(err.text, "stays on fake"));
+	assert_true(fake_plane.running);
+	assert_int_equal(fake_plane.stops, 1);
+	assert_int_equal(fake_plane.starts, 2);
+	assert_int_equal(fake_plane.queues[1].state.avail_idx, 5000);
+	assert_int_equal(fake_plane.queues[1].state.used_idx, 5);
+	assert_false(result.stopped);
+	assert_false(result.moved);
+	assert_false(gv_status(&r->gv) & VIRTIO_STATUS_NEEDS_RESET);
+	/* Neither starts: that is for the driver to know, and a reset mends it. */
+	fake_plane.start_result = -EIO;
+	assert_true(nic_set_backend(nic_of(r), "backend=none", &result, &err) < 0);
+	assert_true(result.stopped);
+	assert_true(gv_status(&r->gv) & VIRTIO_STATUS_NEEDS_RESET);
+	assert_false(fake_plane.running);
+	fake_plane.start_result = 0;
+	start_driver(r);
+	assert_true(fake_plane.running);
+	rig_free(r);
+}
+
+static void test_before_driver(void **state)
+{
+	struct rig *r = rig_with("");
+	struct nic_state now;
+	struct error err;
+
+	fake_plane.features = carried_by_none();
+	/* What is offered must still be carried, since the driver may yet choose it. */
+	features_set(&r->net->vdev.offered, VIRTIO_F_ACCESS_PLATFORM, true);
+	assert_int_equal(nic_set_backend(nic_of(r), "backend=none", NULL, &err), -ENOTSUP);
+	features_set(&r->net->vdev.offered, VIRTIO_F_ACCESS_PLATFORM, false);
+	assert_int_equal(nic_set_backend(nic_of(r), "backend=none", NULL, &err), 0);
+	assert_int_equal(fake_plane.starts, 0);
+	nic_get_state(nic_of(r), &now);
+	assert_false(now.running);
+	start_driver(r);
+	nic_get_state(nic_of(r), &now);
+	assert_true(now.running);
+	rig_free(r);
+}
+
+static void test_paused(void **state)
+{
+	struct rig *r = rig_with("");
+	struct nic_state now;
+	struct error err;
+
+	start_driver(r);
+	fake_plane.leave = (struct vring_state){0};
+	virtio_pause(&r->net->vdev, true);
+	assert_int_equal(fake_plane.stops, 1);
+	assert_int_equal(nic_set_backend(nic_of(r), "backend=none", NULL, &err), 0);
+	assert_int_equal(fake_plane.starts, 1);
+	nic_get_state(nic_of(r), &now);
+	assert_false(now.running);
+	virtio_pause(&r->net->vdev, false);
+	nic_get_state(nic_of(r), &now);
+	assert_true(now.running);
+	assert_false(gv_status(&r->gv) & VIRTIO_STATUS_NEEDS_RESET);
+	rig_free(r);
+}
+
+/* A plane that is being left says something: a second request from there is turned away. */
+static int second_error;
+
+static void ask_again(void *opaque, struct nic *nic, enum nic_event event, const char *text)
+{
+	struct error err;
+
+	if (event == NIC_EVENT_QUEUE_BROKEN)
+		second_error = nic_set_backend(nic, "backend=none", NULL, &err);
+}
+
+static void test_second(void **state)
+{
+	const struct nic_observer observer = {ask_again, NULL};
+	struct rig *r = rig_with("");
+	struct nic_state now;
+	struct error err;
+
+	nic_of(r)->observer = &observer;
+	start_driver(r);
+	fake_plane.break_at_stop = true;
+	fake_plane.leave = (struct vring_state){0};
+	assert_int_equal(nic_set_backend(nic_of(r), "backend=none", NULL, &err), 0);
+	assert_int_equal(second_error, -EBUSY);
+	nic_get_state(nic_of(r), &now);
+	assert_string_equal(now.plane, "inprocess");
+	rig_free(r);
+}
+
+/* Hops: those from the guest in their order, then those to it; sums that agree. */
+struct walk {
+	char order[256];
+	unsigned hops;
+};
+
+static void on_hop(void *arg, const struct nic_hop *hop)
+{
+	struct walk *walk = arg;
+	uint64_t drops = 0;
+
+	walk->hops++;
+	strcat(walk->order, hop->direction == NIC_TX ? "tx " : "rx ");
+	strcat(strcat(walk->order, hop->name), ",");
+	assert_non_null(hop->what);
+	for (unsigned i = 0; i < hop->ndrops; i++)
+		drops += hop->drops[i].count;
+	if (hop->counted)
+		assert_int_equal(hop->frames_in, hop->frames_out + drops);
+}
+
+static void test_hops(void **state)
+{
+	struct rig *r = rig_with("queues=2");
+	struct walk walk = {0};
+	struct error err;
+
+	assert_int_equal(nic_set_backend(nic_of(r), "backend=none", NULL, &err), 0);
+	nic_hops(nic_of(r), on_hop, &walk);
+	assert_string_equal(walk.order, "tx ring,tx plane,tx backend,rx backend,rx plane,rx ring,"
+					"tx ring,tx plane,tx backend,rx backend,rx plane,rx ring,");
+	rig_free(r);
+}
+
+static void count_tx(void *arg, const char *name, uint64_t value)
+{
+	if (!strcmp(name, "tx0_frames_in"))
+		*(uint64_t *)arg = value;
+}
+
+/* What the old plane counted stays counted. */
+static void test_past(void **state)
+{
+	struct rig *r = rig_with("");
+	uint64_t frames = 0;
+	struct error err;
+
+	start_driver(r);
+	fake_plane.leave = (struct vring_state){0};
+	assert_int_equal(nic_set_backend(nic_of(r), "backend=none", NULL, &err), 0);
+	nic_of(r)->nic_ops->counters(nic_of(r), count_tx, &frames);
+	assert_int_equal(frames, 101);
+	rig_free(r);
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(test_moves),	   cmocka_unit_test(test_refused),
+		cmocka_unit_test(test_planes),	   cmocka_unit_test(test_missing),
+		cmocka_unit_test(test_rolls_back), cmocka_unit_test(test_before_driver),
+		cmocka_unit_test(test_paused),	   cmocka_unit_test(test_second),
+		cmocka_unit_test(test_hops),	   cmocka_unit_test(test_past),
+	};
+
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
