@@ -141,12 +141,6 @@ static void irq_held(void *opaque)
 		nic_worker_kick(&e->chip.worker);
 }
 
-static void e1000_config_written(struct pci_dev *dev, unsigned offset, unsigned size)
-{
-	/* Bus mastering may have been allowed just now. */
-	nic_chip_kick(nic_chip_of(dev));
-}
-
 static void e1000_bar_moved(struct pci_dev *dev, unsigned bar, bool mapped)
 {
 	if (bar == 0)
@@ -158,6 +152,7 @@ static void e1000_reset(struct pci_dev *dev)
 	struct e1000 *e = e1000_of(dev);
 
 	pthread_mutex_lock(&e->chip.lock);
+	e->chip.dma.allowed = false;
 	mii_reset(&e->phy);
 	e->eeprom.write_enabled = false;
 	e->ioaddr = 0;
@@ -174,7 +169,7 @@ static void e1000_destroy(struct pci_dev *dev)
 }
 
 static const struct pci_dev_ops e1000_pci_ops = {
-	.config_written = e1000_config_written,
+	.config_written = nic_chip_config_written,
 	.bar_moved = e1000_bar_moved,
 	.reset = e1000_reset,
 	.destroy = e1000_destroy,

@@ -120,12 +120,6 @@ void i82559_step(void *chip, uint64_t now, struct nic_worker_wish *wish)
 	nic_shadow_tend(&i->chip.shadow);
 }
 
-static void config_written(struct pci_dev *dev, unsigned offset, unsigned size)
-{
-	/* Bus mastering may have been allowed just now. */
-	nic_chip_kick(nic_chip_of(dev));
-}
-
 static void bar_moved(struct pci_dev *dev, unsigned bar, bool mapped)
 {
 	struct i82559 *i = i82559_of(dev);
@@ -142,6 +136,7 @@ static void reset(struct pci_dev *dev)
 	struct i82559 *i = i82559_of(dev);
 
 	pthread_mutex_lock(&i->chip.lock);
+	i->chip.dma.allowed = false;
 	nic_shadow_hide(&i->chip.shadow);
 	mii_reset(&i->phy);
 	i->eeprom.write_enabled = false;
@@ -159,7 +154,7 @@ static void destroy(struct pci_dev *dev)
 }
 
 static const struct pci_dev_ops pci_ops = {
-	.config_written = config_written,
+	.config_written = nic_chip_config_written,
 	.bar_moved = bar_moved,
 	.reset = reset,
 	.destroy = destroy,

@@ -139,6 +139,14 @@ static inline void csr_set32(struct i82559 *i, unsigned at, uint32_t v)
 	nic_shadow_set32(&i->chip.shadow, at, v);
 }
 
+/* A word of a block or descriptor that the driver may be changing now. */
+static inline uint32_t i82559_load(const uint8_t *p)
+{
+	if ((uintptr_t)p & 3)
+		return load_le32(p);
+	return le32toh(__atomic_load_n((const uint32_t *)(const void *)p, __ATOMIC_ACQUIRE));
+}
+
 /* i82559.c: all with the lock held. */
 /** PORT's software reset; selective: configuration and addresses stay. */
 void i82559_soft_reset(struct i82559 *i, bool selective);

@@ -29,14 +29,13 @@ static bool fetch(struct i82559 *i, uint32_t offset, struct i559_cb *cb)
 	uint64_t at = (uint64_t)i->cu.base + offset;
 	const uint8_t *p = nic_dma_read_ptr(&i->chip.dma, at, CB_HEADER);
 	const uint8_t *tcb;
-	uint64_t word;
 
 	if (!p || at > UINT32_MAX)
 		return false;
-	memcpy(&word, p, sizeof(word));
 	*cb = (struct i559_cb){.at = at, .offset = offset, .drop = NIC_DROP_COUNT};
-	cb->command = (uint16_t)(le64toh(word) >> 16);
-	cb->link = (uint32_t)(le64toh(word) >> 32);
+	/* S, once cleared, says that the next block is whole. */
+	cb->command = (uint16_t)(i82559_load(p) >> 16);
+	cb->link = i82559_load(p + 4);
 	if ((cb->command & CB_OPCODE) != OP_TX)
 		return true;
 	tcb = nic_dma_read_ptr(&i->chip.dma, at, TCB_BYTES);

@@ -64,15 +64,14 @@ static bool fetch(struct i82559 *i, struct rfd *rfd)
 {
 	uint64_t at = (uint64_t)i->ru.base + i->ru.at;
 	const uint8_t *p = nic_dma_read_ptr(&i->chip.dma, at, RFD_BYTES);
-	uint64_t word;
 
 	if (!p || at > UINT32_MAX)
 		return false;
-	memcpy(&word, p, sizeof(word));
 	rfd->at = at;
-	rfd->command = (uint16_t)(le64toh(word) >> 16);
-	rfd->link = (uint32_t)(le64toh(word) >> 32);
-	rfd->size = load_le16(p + 14) & RFD_SIZE;
+	/* The driver gives the descriptor by its size, or by clearing EL. */
+	rfd->size = (uint16_t)(i82559_load(p + 12) >> 16) & RFD_SIZE;
+	rfd->command = (uint16_t)(i82559_load(p) >> 16);
+	rfd->link = i82559_load(p + 4);
 	return true;
 }
 

@@ -61,7 +61,6 @@ int nic_chip_init(struct nic_chip *chip, const struct nic_chip_model *model,
 	pci_dev_use_intx(dev);
 	nic_irq_init(&chip->irq, dev, irq_held, chip);
 	nic_post_init(&chip->post, setup->host, model->posts, model->nposts, setup->post);
-	chip->dma.dev = dev;
 	ret = nic_worker_init(&chip->worker, model->step, chip, hn ? hn->ops->poll_fd(hn, 0) : -1,
 			      err);
 	if (ret)
@@ -131,6 +130,17 @@ void nic_chip_lock(struct nic_chip *chip)
 	atomic_fetch_add_explicit(&chip->waiters, 1, memory_order_relaxed);
 	pthread_mutex_lock(&chip->lock);
 	atomic_fetch_sub_explicit(&chip->waiters, 1, memory_order_relaxed);
+}
+
+void nic_chip_config_written(struct pci_dev *dev, unsigned offset, unsigned size)
+{
+	struct nic_chip *chip = nic_chip_of(dev);
+
+	/* With the lock, for which a step that does DMA is waited. */
+	nic_chip_lock(chip);
+	chip->dma.allowed = pci_dev_bus_master(dev);
+	pthread_mutex_unlock(&chip->lock);
+	nic_chip_kick(chip);
 }
 
 void nic_chip_step_begin(struct nic_chip *chip)
@@ -340,17 +350,16 @@ static void emit_machinery(struct nic_chip *chip,
 {
 	char name[64];
 
-	emit(arg, "interrupts", READ_ONCE(chip->irq.asserted));
-	emit(arg, "interrupts_delayed", READ_ONCE(chip->irq.delayed));
-	emit(arg, "dma_faults", READ_ONCE(chip->dma.faults));
+	emit(arg, "interrupts", chip->irq.asserted);
+	emit(arg, "interrupts_delayed", chip->irq.delayed);
 	for (unsigned i = 0; i < chip->model->naccesses; i++) {
 		snprintf(name, sizeof(name), "accesses_%s", chip->model->access_names[i]);
 		emit(arg, name, chip->accesses[i]);
 	}
-	emit(arg, "doorbell_switches", READ_ONCE(chip->post.switches));
-	emit(arg, "register_page_switches", READ_ONCE(chip->shadow.switches));
-	emit(arg, "worker_steps", READ_ONCE(chip->worker.steps));
-	emit(arg, "worker_sleeps", READ_ONCE(chip->worker.sleeps));
+	emit(arg, "doorbell_switches", chip->post.switches);
+	emit(arg, "register_page_switches", chip->shadow.switches);
+	emit(arg, "worker_steps", chip->worker.steps);
+	emit(arg, "worker_sleeps", chip->worker.sleeps);
 	emit(arg, "worker_kicks", chip->worker.kicks);
 }
 
@@ -359,15 +368,17 @@ void nic_chip_counters(struct nic *nic, void (*emit)(void *arg, const char *name
 {
 	struct nic_chip *chip = nic_chip_of(&nic->pci);
 	struct nic_flow tx, rx;
-	uint64_t held;
+	uint64_t held, faults;
 
 	pthread_mutex_lock(&chip->lock);
 	tx = chip->tx_flow;
 	rx = chip->rx_flow;
 	held = chip->rx.held_frames;
+	faults = chip->dma.faults;
 	pthread_mutex_unlock(&chip->lock);
 	nic_flow_emit(&tx, "tx", emit, arg);
 	nic_flow_emit(&rx, "rx", emit, arg);
 	emit(arg, "rx_held_frames", held);
+	emit(arg, "dma_faults", faults);
 	emit_machinery(chip, emit, arg);
 }

@@ -116,6 +116,9 @@ void nic_chip_add_pm(struct nic_chip *chip, uint16_t pmc);
 /** Takes the device's lock for a vCPU. Unlock with pthread_mutex_unlock(). */
 void nic_chip_lock(struct nic_chip *chip);
 
+/** pci_dev_ops' config_written: bus mastering. */
+void nic_chip_config_written(struct pci_dev *dev, unsigned offset, unsigned size);
+
 /** The worker's first deed in a step: lets vCPUs pass, and takes in what was posted. */
 void nic_chip_step_begin(struct nic_chip *chip);
 

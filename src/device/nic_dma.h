@@ -2,7 +2,6 @@
 #ifndef DEVICE_NIC_DMA_H
 #define DEVICE_NIC_DMA_H
 
-#include "bus/pci.h"
 #include "mem/dirty_log.h"
 #include "mem/guest_mem.h"
 
@@ -13,12 +12,16 @@
  * nothing else: an address in a BAR, the device's own included, is an error like any other, so DMA
  * cannot come back into a register. The table is the device's own pointer, replaced by its memory
  * listener under the device's lock, under which all DMA is done.
+ *
+ * A register or config write that stops the device changes what the data path looks at under that
+ * lock. So it returns only when DMA that was going on has ended, and none begins after it: a driver
+ * may free its memory then.
  */
 struct nic_dma {
-	const struct pci_dev *dev;
 	const struct mem_table *table;
 	const struct mem_region *hit; /* where the last access went */
 	uint64_t faults;	      /* accesses refused */
+	bool allowed;		      /* bus mastering, as last written to config space */
 };
 
 static inline void nic_dma_set_table(struct nic_dma *dma, const struct mem_table *table)
@@ -87,7 +90,7 @@ static inline bool nic_dma_write(struct nic_dma *dma, uint64_t gpa, const void *
 /** Whether the guest allows DMA at all. */
 static inline bool nic_dma_allowed(const struct nic_dma *dma)
 {
-	return pci_dev_bus_master(dma->dev);
+	return dma->allowed;
 }
 
 #endif

@@ -31,7 +31,7 @@ struct nic_irq {
 	uint64_t interval; /* ns between assertions at least; 0: none */
 	uint64_t last;	   /* when the last one was */
 	_Atomic uint64_t deadline;
-	uint64_t asserted, delayed; /* counters */
+	_Atomic uint64_t asserted, delayed; /* counters */
 };
 
 void nic_irq_init(struct nic_irq *irq, struct pci_dev *dev, void (*held)(void *opaque),

@@ -121,7 +121,7 @@ static void switch_to(struct nic_post *post, unsigned i, bool on)
 	pthread_mutex_unlock(&post->lock);
 	took = clock_ns() - start;
 	post->switch_cost = post->switch_cost ? (3 * post->switch_cost + took) / 4 : took;
-	post->switches++;
+	atomic_fetch_add_explicit(&post->switches, 1, memory_order_relaxed);
 }
 
 uint64_t nic_post_tend(struct nic_post *post, unsigned i, bool waiting, uint64_t now)

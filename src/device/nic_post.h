@@ -54,7 +54,7 @@ struct nic_post {
 	_Atomic bool mapped, usable;
 	uint64_t interval; /* ns between looks at a posted doorbell; the unit of all times here */
 	uint64_t switch_cost;
-	uint64_t switches;
+	_Atomic uint64_t switches;
 	struct nic_post_state state[NIC_POST_MAX];
 };
 

@@ -25,10 +25,8 @@ struct nic_shadow {
 	uint8_t *page;
 	uint64_t base;
 	bool mapped; /* the BAR is at base */
-	bool usable;
-	bool shown;
-	_Atomic bool want;
-	uint64_t switches;
+	_Atomic bool usable, shown, want;
+	_Atomic uint64_t switches;
 };
 
 /** Makes the page, zeroed. The host maps it only if enable. 0 or -ENOMEM. */
@@ -52,20 +50,21 @@ static inline bool nic_shadow_want(struct nic_shadow *shadow)
 /** From the worker, no lock held: shows the page if somebody wants it. */
 void nic_shadow_tend(struct nic_shadow *shadow);
 
-/* The registers, little-endian, naturally aligned. The guest sees each store whole. */
+/* The registers, little-endian, naturally aligned. The guest sees each store whole, and with it what
+ * was done before it: a driver that reads "sent" finds the frame read. */
 static inline uint8_t nic_shadow_get8(const struct nic_shadow *s, unsigned at)
 {
-	return __atomic_load_n(s->page + at, __ATOMIC_RELAXED);
+	return __atomic_load_n(s->page + at, __ATOMIC_ACQUIRE);
 }
 
 static inline uint16_t nic_shadow_get16(const struct nic_shadow *s, unsigned at)
 {
-	return le16toh(__atomic_load_n((uint16_t *)(void *)(s->page + at), __ATOMIC_RELAXED));
+	return le16toh(__atomic_load_n((uint16_t *)(void *)(s->page + at), __ATOMIC_ACQUIRE));
 }
 
 static inline uint32_t nic_shadow_get32(const struct nic_shadow *s, unsigned at)
 {
-	return le32toh(__atomic_load_n((uint32_t *)(void *)(s->page + at), __ATOMIC_RELAXED));
+	return le32toh(__atomic_load_n((uint32_t *)(void *)(s->page + at), __ATOMIC_ACQUIRE));
 }
 
 static inline void nic_shadow_set8(struct nic_shadow *s, unsigned at, uint8_t v)

@@ -93,6 +93,13 @@ static void alarm_over(struct nic_worker *w)
 	pthread_mutex_unlock(&w->alarm_lock);
 }
 
+/* By the worker alone: others only read it. */
+static void count_one(_Atomic uint64_t *counter)
+{
+	atomic_store_explicit(counter, atomic_load_explicit(counter, memory_order_relaxed) + 1,
+			      memory_order_relaxed);
+}
+
 static void sleep_until(struct nic_worker *w, const struct nic_worker_wish *wish)
 {
 	struct pollfd fds[3] = {{.fd = w->wake_fd, .events = POLLIN},
@@ -108,7 +115,7 @@ static void sleep_until(struct nic_worker *w, const struct nic_worker_wish *wish
 	atomic_store_explicit(&w->asleep, true, memory_order_release);
 	full_barrier();
 	if (!atomic_load_explicit(&w->kicked, memory_order_acquire) && ns) {
-		w->sleeps++;
+		count_one(&w->sleeps);
 		ppoll(fds, n, wish->at == NIC_WORKER_NEVER ? NULL : &ts, NULL);
 	}
 	atomic_store_explicit(&w->asleep, false, memory_order_relaxed);
@@ -130,7 +137,7 @@ static void *worker_main(void *arg)
 		uint64_t now = clock_ns();
 
 		atomic_exchange(&w->kicked, false);
-		w->steps++;
+		count_one(&w->steps);
 		w->step(w->opaque, now, &wish);
 		if (wish.at > now)
 			sleep_until(w, &wish);

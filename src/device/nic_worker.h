@@ -31,9 +31,9 @@ struct nic_worker {
 	_Atomic bool stop, asleep, kicked;
 	_Atomic uint64_t until; /* when this sleep ends by itself */
 	pthread_mutex_t alarm_lock;
-	uint64_t alarm;		/* what alarm_fd is set to; under alarm_lock */
-	uint64_t steps, sleeps; /* counters */
-	_Atomic uint64_t kicks; /* and alarms: those that needed a system call */
+	uint64_t alarm;			/* what alarm_fd is set to; under alarm_lock */
+	_Atomic uint64_t steps, sleeps; /* counters; only the worker counts */
+	_Atomic uint64_t kicks;		/* and alarms: those that needed a system call */
 };
 
 /** Prepares; rx_fd (borrowed, -1: none) polls readable when there are frames to receive. */

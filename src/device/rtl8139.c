@@ -142,12 +142,6 @@ void rtl8139_step(void *chip, uint64_t now, struct nic_worker_wish *wish)
 	nic_shadow_tend(&r->chip.shadow);
 }
 
-static void config_written(struct pci_dev *dev, unsigned offset, unsigned size)
-{
-	/* Bus mastering may have been allowed just now. */
-	nic_chip_kick(nic_chip_of(dev));
-}
-
 static void bar_moved(struct pci_dev *dev, unsigned bar, bool mapped)
 {
 	struct rtl8139 *r = rtl8139_of(dev);
@@ -164,6 +158,7 @@ static void reset(struct pci_dev *dev)
 	struct rtl8139 *r = rtl8139_of(dev);
 
 	pthread_mutex_lock(&r->chip.lock);
+	r->chip.dma.allowed = false;
 	rtl8139_power_on(r);
 	pthread_mutex_unlock(&r->chip.lock);
 }
@@ -178,7 +173,7 @@ static void destroy(struct pci_dev *dev)
 }
 
 static const struct pci_dev_ops pci_ops = {
-	.config_written = config_written,
+	.config_written = nic_chip_config_written,
 	.bar_moved = bar_moved,
 	.reset = reset,
 	.destroy = destroy,

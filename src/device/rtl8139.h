@@ -177,6 +177,8 @@ bool rtl8139_loopback(const struct rtl8139 *r);
 unsigned rtl8139_send(struct rtl8139 *r, uint64_t now);
 
 /* rtl8139_tx_desc.c: with the lock held. */
+/** Back to the start of the ring whose address is in register base. */
+void rtl8139_ring_reset(struct rtl_ring *ring, unsigned base);
 bool rtl8139_tx_desc_run(struct rtl8139 *r, unsigned budget, uint64_t now);
 
 /* rtl8139_rx.c: with the lock held. */

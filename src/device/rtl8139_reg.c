@@ -66,9 +66,9 @@ static void write_tx_address(struct rtl8139 *r, unsigned offset, uint32_t value)
 {
 	rtl_set32(r, offset, value);
 	if (offset >= RTL_THPDS)
-		r->tx.high = (struct rtl_ring){.base = RTL_THPDS};
+		rtl8139_ring_reset(&r->tx.high, RTL_THPDS);
 	else
-		r->tx.normal = (struct rtl_ring){.base = RTL_TNPDS};
+		rtl8139_ring_reset(&r->tx.normal, RTL_TNPDS);
 }
 
 static void write_rx_address(struct rtl8139 *r, unsigned offset, uint32_t value)

@@ -135,7 +135,7 @@ void rtl8139_tx_reset(struct rtl8139 *r)
 	if (!rtl_cplus_tx(r))
 		update_summary(r);
 	r->tx.slot = r->tx.unreported = 0;
-	r->tx.high = (struct rtl_ring){.base = RTL_THPDS};
-	r->tx.normal = (struct rtl_ring){.base = RTL_TNPDS};
+	rtl8139_ring_reset(&r->tx.high, RTL_THPDS);
+	rtl8139_ring_reset(&r->tx.normal, RTL_TNPDS);
 	r->chip.tx_retry = 0;
 }

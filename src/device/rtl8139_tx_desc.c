@@ -20,6 +20,14 @@ struct packet {
 	uint32_t opts1, opts2;
 };
 
+void rtl8139_ring_reset(struct rtl_ring *ring, unsigned base)
+{
+	ring->base = base;
+	ring->at = 0;
+	ring->poll = false;
+	ring->discard = false;
+}
+
 /* Copies the descriptors that are ours. */
 static void fetch(struct rtl8139 *r, const struct rtl_ring *ring)
 {
@@ -268,7 +276,7 @@ static bool ready(struct rtl8139 *r, const struct rtl_ring *ring)
 	uint64_t where = (rtl_get64(r, ring->base) & ~255ULL) + ring->at * sizeof(struct rtl_desc);
 	const uint32_t *opts1 = nic_dma_read_ptr(&r->chip.dma, where, sizeof(struct rtl_desc));
 
-	return opts1 && (le32toh(READ_ONCE(*opts1)) & DESC_OWN);
+	return opts1 && (le32toh(__atomic_load_n(opts1, __ATOMIC_ACQUIRE)) & DESC_OWN);
 }
 
 /* Sends from one ring. Returns the budget that is left. */

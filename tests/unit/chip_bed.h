@@ -4,7 +4,8 @@
 
 /*
  * A NIC made of device/nic_chip.h on a machine without KVM: registers through the bus, structures
- * in the fake machine's memory, a scripted wire behind it, a clock that the test moves, no thread.
+ * in the fake machine's memory, a scripted wire behind it. Either a clock that the test moves and no
+ * thread, or real time and the chip's own worker.
  */
 #include "fake_host.h"
 #include "fake_hostnet.h"
@@ -26,9 +27,11 @@ struct bed {
 	struct wire *wire;
 	struct fake fake;
 	struct nic *nic;
+	/* The worker's step; NULL: the worker is a thread. */
 	void (*run)(void *chip, uint64_t now, struct nic_worker_wish *wish);
 	uint64_t bar, io;
 	unsigned slot;
+	unsigned tx_tail, rx_head; /* the driver's */
 	struct nic_worker_wish wish;
 };
 
@@ -86,9 +89,12 @@ static inline void io_out(struct bed *b, unsigned port, uint32_t value, unsigned
 	assert_true(bus_write(b->host.pio, b->io + port, bytes, size));
 }
 
-/* The worker's pass, again and again until it has nothing to do at once. */
+/* The worker's pass, again and again until it has nothing to do at once; not where that
+ * is a thread. */
 static inline void step(struct bed *b)
 {
+	if (!b->run)
+		return;
 	for (unsigned i = 0; i < 1000; i++) {
 		b->wish = (struct nic_worker_wish){.at = NIC_WORKER_NEVER};
 		b->run(b->nic, bed_now, &b->wish);
@@ -143,11 +149,12 @@ static inline void bed_add(struct bed *b, unsigned mem_bar, unsigned io_bar)
 	step(b);
 }
 
-static inline struct nic_chip_setup bed_setup(struct bed *b, uint32_t offloads)
+static inline struct nic_chip_setup bed_setup(struct bed *b, uint32_t offloads, bool threaded)
 {
 	struct nic_chip_setup setup = {
 		.id = "net0",
-		.clock = bed_clock,
+		.clock = threaded ? NULL : bed_clock,
+		.threaded = threaded,
 		.real_fcs = true,
 		.cpu = THREAD_ANY_CPU,
 	};

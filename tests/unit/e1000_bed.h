@@ -2,99 +2,27 @@
 #ifndef TESTS_E1000_BED_H
 #define TESTS_E1000_BED_H
 
-/*
- * An 82540EM with a driver made of test code: registers through the bus, rings and buffers in the
- * fake machine's memory, a scripted wire behind it, a clock that the test moves, no thread.
- */
-#include "fake_host.h"
-#include "fake_hostnet.h"
+/* An 82540EM with a driver made of test code: two rings of descriptors, and a buffer for each. */
+#include "chip_bed.h"
 
-#include "base/thread.h"
 #include "device/e1000_model.h"
 #include "device/e1000_regs.h"
-#include "device/nic_tx.h"
-#include "net/ether.h"
 
-#include <linux/pci_regs.h>
-#include <stdio.h>
-
-#define BED_TXR	    0x010000ULL
-#define BED_RXR	    0x020000ULL
-#define BED_TXBUF   0x100000ULL
-#define BED_RXBUF   0x200000ULL
-#define BED_BUF	    0x4000ULL /* distance of buffers */
-#define BED_DESCS   64U
-#define BED_OUTSIDE 0x40000000ULL
-
-struct bed {
-	struct fake_host host;
-	struct wire *wire;
-	struct fake fake;
-	struct nic *nic;
-	uint64_t bar, io;
-	unsigned slot;
-	unsigned tx_tail, rx_head; /* the driver's */
-	struct nic_worker_wish wish;
-};
-
-static uint64_t bed_now = 1000000000;
-
-static inline uint64_t bed_clock(void)
-{
-	return bed_now;
-}
+#define BED_TXR	  0x010000ULL
+#define BED_RXR	  0x020000ULL
+#define BED_TXBUF 0x100000ULL
+#define BED_RXBUF 0x200000ULL
+#define BED_BUF	  0x4000ULL /* distance of buffers */
+#define BED_DESCS 64U
 
 static inline uint32_t rd(struct bed *b, uint32_t reg)
 {
-	return (uint32_t)fake_read(&b->host, b->bar + reg, 4);
+	return rd32(b, reg);
 }
 
 static inline void wr(struct bed *b, uint32_t reg, uint32_t value)
 {
-	fake_write(&b->host, b->bar + reg, value, 4);
-}
-
-/* The worker's pass, again and again until it has nothing to do at once. */
-static inline void step(struct bed *b)
-{
-	for (unsigned i = 0; i < 100; i++) {
-		b->wish = (struct nic_worker_wish){.at = NIC_WORKER_NEVER};
-		e1000_step(b->nic, bed_now, &b->wish);
-		if (b->wish.at > bed_now)
-			return;
-	}
-	fail_msg("the worker does not come to rest");
-}
-
-/* Lets time pass, as the worker would sleep. */
-static inline void pass(struct bed *b, uint64_t ns)
-{
-	uint64_t end = bed_now + ns;
-
-	for (unsigned i = 0; b->wish.at <= end; i++) {
-		if (i > 100000)
-			fail_msg("the worker does not sleep");
-		bed_now = MAX(bed_now, b->wish.at);
-		step(b);
-	}
-	bed_now = end;
-	step(b);
-}
-
-static inline bool line(struct bed *b)
-{
-	for (unsigned i = 16; i < 20; i++)
-		if (b->host.lines[i])
-			return true;
-	return false;
-}
-
-static inline uint8_t *ram(struct bed *b, uint64_t gpa)
-{
-	uint8_t *p = mem_translate(guest_mem_table(b->host.mem), gpa, 1, MEM_WRITE);
-
-	assert_non_null(p);
-	return p;
+	wr32(b, reg, value);
 }
 
 static inline struct e1000_desc *txd(struct bed *b, unsigned i)
@@ -176,43 +104,21 @@ static inline void bed_up(struct bed *b, uint32_t rctl)
 	step(b);
 }
 
-static const uint8_t bed_mac[6] = {0x52, 0x54, 0x00, 0x12, 0x34, 0x56};
-
 static inline void bed_make(struct bed *b, uint32_t offloads, bool post, bool threaded)
 {
-	struct nic_chip_setup setup = {
-		.id = "net0",
-		.clock = threaded ? NULL : bed_clock,
-		.threaded = threaded,
-		.post = post,
-		.real_fcs = true,
-		.cpu = THREAD_ANY_CPU,
-	};
+	struct nic_chip_setup setup = bed_setup(b, offloads, threaded);
 	struct error err = {0};
 
-	memset(b, 0, sizeof(*b));
-	fake_host_init(&b->host);
-	b->wire = wire_new();
-	fake_init(&b->fake, b->wire, 1);
-	b->fake.hn.offloads_tx = offloads;
-	memcpy(setup.mac, bed_mac, 6);
-	setup.host = &b->host.host;
-	setup.mem = b->host.mem;
-	setup.hn = &b->fake.hn;
+	setup.post = post;
+	b->run = threaded ? NULL : e1000_step;
 	if (e1000_create(&setup, post, &b->nic, &err))
 		fail_msg("%s", err.text);
-	assert_int_equal(pci_bus_add(b->host.pci, &b->nic->pci, PCI_SLOT_ANY, 0, &err), 0);
-	b->slot = b->nic->pci.slot;
-	fake_config_write(&b->host, b->slot, PCI_COMMAND, 2,
-			  PCI_COMMAND_IO | PCI_COMMAND_MEMORY | PCI_COMMAND_MASTER);
-	b->bar = fake_config_read(&b->host, b->slot, PCI_BASE_ADDRESS_0, 4) & ~15U;
-	b->io = fake_config_read(&b->host, b->slot, PCI_BASE_ADDRESS_2, 4) & ~3U;
+	bed_add(b, 0, 2);
 }
 
 static inline void bed_init_post(struct bed *b, uint32_t offloads, bool post)
 {
 	bed_make(b, offloads, post, false);
-	step(b);
 }
 
 /* With a worker of its own and real time: step() and pass() are not for this. */
@@ -224,69 +130,6 @@ static inline void bed_init_threaded(struct bed *b, bool post)
 static inline void bed_init(struct bed *b)
 {
 	bed_init_post(b, NET_OFFLOAD_CSUM | NET_OFFLOAD_GSO, false);
-}
-
-struct bed_counter {
-	const char *name;
-	uint64_t value;
-};
-
-static inline void bed_counter_emit(void *arg, const char *name, uint64_t value)
-{
-	struct bed_counter *c = arg;
-
-	if (!strcmp(name, c->name))
-		c->value = value;
-}
-
-static inline uint64_t counter(struct bed *b, const char *name)
-{
-	struct bed_counter c = {name, 0};
-
-	b->nic->nic_ops->counters(b->nic, bed_counter_emit, &c);
-	return c.value;
-}
-
-static inline void bed_sum_emit(void *arg, const char *name, uint64_t value)
-{
-	int64_t *sums = arg; /* tx, rx */
-	int64_t *sum = !strncmp(name, "tx_", 3) ? &sums[0] : &sums[1];
-
-	if (strncmp(name, "tx_", 3) && strncmp(name, "rx_", 3))
-		return;
-	if (!strcmp(name + 3, "in_frames"))
-		*sum += (int64_t)value;
-	else if (!strcmp(name + 3, "out_frames") || !strncmp(name + 3, "drop_", 5) ||
-		 !strcmp(name + 3, "held_frames"))
-		*sum -= (int64_t)value;
-}
-
-/* Every frame is accounted for. */
-static inline void bed_check(struct bed *b)
-{
-	int64_t sums[2] = {0, 0};
-
-	b->nic->nic_ops->counters(b->nic, bed_sum_emit, sums);
-	assert_int_equal(sums[0], 0);
-	assert_int_equal(sums[1], 0);
-}
-
-static inline void bed_fini(struct bed *b)
-{
-	bed_check(b);
-	fake_host_fini(&b->host);
-	assert_true(b->fake.closed);
-	wire_free(b->wire);
-}
-
-/* Frames to send and receive. */
-static inline void make_frame(uint8_t *f, uint32_t len, const uint8_t *dst)
-{
-	for (uint32_t i = 0; i < len; i++)
-		f[i] = (uint8_t)(i * 7 + 3);
-	memcpy(f, dst, 6);
-	memcpy(f + 6, "\x02\x00\x00\x00\x00\x99", 6);
-	store_be16(f + 12, 0x88b5);
 }
 
 /* TCP over IPv4 or IPv6 with payload bytes behind 20 bytes of TCP header; returns the length. */

@@ -323,15 +323,30 @@ void fake_write(struct fake_host *h, uint64_t addr, uint64_t value, unsigned siz
 		bus_write(h->mmio, addr, bytes, size);
 }
 
+/* A load, as a guest makes it: of a page that is changed meanwhile. */
+static uint64_t load_mapped(const uint8_t *p, unsigned size)
+{
+	const void *at = p;
+
+	switch (size) {
+	case 1:
+		return __atomic_load_n(p, __ATOMIC_ACQUIRE);
+	case 2:
+		return le16toh(__atomic_load_n((const uint16_t *)at, __ATOMIC_ACQUIRE));
+	case 4:
+		return le32toh(__atomic_load_n((const uint32_t *)at, __ATOMIC_ACQUIRE));
+	default:
+		return le64toh(__atomic_load_n((const uint64_t *)at, __ATOMIC_ACQUIRE));
+	}
+}
+
 uint64_t fake_read(struct fake_host *h, uint64_t addr, unsigned size)
 {
 	const uint8_t *mapped = fake_mapped(h, addr, size);
 	uint8_t bytes[8] = {0};
 
-	if (mapped) {
-		memcpy(bytes, mapped, size);
-		return load_le64(bytes);
-	}
+	if (mapped)
+		return load_mapped(mapped, size);
 	coalesce_drain(&h->host);
 	bus_read(h->mmio, addr, bytes, size);
 	return load_le64(bytes);

@@ -17,17 +17,22 @@
 #define RFD_DIST 0x1000ULL
 #define RFD_ROOM 1520U
 
-static inline void i559_bed_init_post(struct bed *b, bool post)
+static inline void i559_bed_make(struct bed *b, bool post, bool threaded)
 {
-	struct nic_chip_setup setup = bed_setup(b, NET_OFFLOAD_CSUM);
+	struct nic_chip_setup setup = bed_setup(b, NET_OFFLOAD_CSUM, threaded);
 	struct error err = {0};
 
 	setup.post = post;
 	setup.shadow = true;
-	b->run = i82559_step;
+	b->run = threaded ? NULL : i82559_step;
 	if (i82559_create(&setup, &b->nic, &err))
 		fail_msg("%s", err.text);
 	bed_add(b, 0, 1);
+}
+
+static inline void i559_bed_init_post(struct bed *b, bool post)
+{
+	i559_bed_make(b, post, false);
 }
 
 static inline uint64_t cb_at(unsigned i)

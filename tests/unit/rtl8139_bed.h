@@ -18,17 +18,23 @@
 #define RTL_RING  0x300000ULL /* classic */
 #define RTL_DESCS 16U
 
-static inline void rtl_bed_init_post(struct bed *b, bool cplus, uint32_t offloads, bool post)
+static inline void rtl_bed_make(struct bed *b, bool cplus, uint32_t offloads, bool post,
+				bool threaded)
 {
-	struct nic_chip_setup setup = bed_setup(b, offloads);
+	struct nic_chip_setup setup = bed_setup(b, offloads, threaded);
 	struct error err = {0};
 
 	setup.post = post;
 	setup.shadow = true;
-	b->run = rtl8139_step;
+	b->run = threaded ? NULL : rtl8139_step;
 	if (rtl8139_create(&setup, cplus, &b->nic, &err))
 		fail_msg("%s", err.text);
 	bed_add(b, 1, 0);
+}
+
+static inline void rtl_bed_init_post(struct bed *b, bool cplus, uint32_t offloads, bool post)
+{
+	rtl_bed_make(b, cplus, offloads, post, false);
 }
 
 static inline void rtl_bed_init(struct bed *b, bool cplus)

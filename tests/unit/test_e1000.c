@@ -96,38 +96,22 @@ static void test_odd_accesses(void **state)
 		(void)rd(b, reg);
 }
 
-static void io_out(struct bed *b, unsigned port, uint32_t value)
-{
-	uint8_t bytes[4];
-
-	store_le32(bytes, value);
-	assert_true(bus_write(b->host.pio, b->io + port, bytes, 4));
-}
-
-static uint32_t io_in(struct bed *b, unsigned port)
-{
-	uint8_t bytes[4];
-
-	assert_true(bus_read(b->host.pio, b->io + port, bytes, 4));
-	return load_le32(bytes);
-}
-
 static void test_io_window(void **state)
 {
 	struct bed *b = *state;
 
-	io_out(b, 0, REG_FCAL);
-	io_out(b, 4, 0xdeadbeef);
+	io_out(b, 0, REG_FCAL, 4);
+	io_out(b, 4, 0xdeadbeef, 4);
 	assert_int_equal(rd(b, REG_FCAL), 0xdeadbeef);
-	assert_int_equal(io_in(b, 4), 0xdeadbeef);
-	assert_int_equal(io_in(b, 0), REG_FCAL);
+	assert_int_equal(io_in(b, 4, 4), 0xdeadbeef);
+	assert_int_equal(io_in(b, 0, 4), REG_FCAL);
 	/* How Linux resets the chip. */
-	io_out(b, 0, REG_CTRL);
-	io_out(b, 4, CTRL_RST);
+	io_out(b, 0, REG_CTRL, 4);
+	io_out(b, 4, CTRL_RST, 4);
 	assert_int_equal(rd(b, REG_FCAL), 0);
-	io_out(b, 0, 0x20000);
-	io_out(b, 4, 1);
-	assert_int_equal(io_in(b, 4), 0);
+	io_out(b, 0, 0x20000, 4);
+	io_out(b, 4, 1, 4);
+	assert_int_equal(io_in(b, 4, 4), 0);
 }
 
 static uint16_t eerd(struct bed *b, unsigned word)

@@ -1,0 +1,82 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#ifndef TESTS_CHIP_THREADS_H
+#define TESTS_CHIP_THREADS_H
+
+/*
+ * A chip with its worker as a thread, the test as its driver, and a network that never stops. Made
+ * for ThreadSanitizer: what the driver writes after it has stopped the chip must not meet what the
+ * worker still does.
+ */
+#include "chip_bed.h"
+
+#define LIMIT (20 * NSEC_PER_SEC)
+
+/* The interrupt, as the vCPU would see it. */
+static inline bool wait_line(struct bed *b)
+{
+	uint64_t end = clock_ns() + LIMIT;
+	bool up = false;
+
+	while (!up && clock_ns() < end) {
+		pthread_mutex_lock(&b->host.lock);
+		up = line(b);
+		pthread_mutex_unlock(&b->host.lock);
+		if (!up)
+			sched_yield();
+	}
+	return up;
+}
+
+struct flood {
+	struct bed *b;
+	pthread_t thread;
+	_Atomic bool end;
+};
+
+static inline void *flood_main(void *arg)
+{
+	struct flood *f = arg;
+	uint8_t frame[600];
+
+	make_frame(frame, sizeof(frame), bed_mac);
+	while (!f->end) {
+		if (wire_waiting(f->b->wire, 0) < 32)
+			wire_put(f->b->wire, 0, frame, sizeof(frame), NULL);
+		else
+			usleep(20);
+	}
+	return NULL;
+}
+
+static inline void flood_start(struct flood *f, struct bed *b)
+{
+	f->b = b;
+	f->end = false;
+	assert_int_equal(pthread_create(&f->thread, NULL, flood_main, f), 0);
+}
+
+static inline void flood_stop(struct flood *f)
+{
+	f->end = true;
+	pthread_join(f->thread, NULL);
+}
+
+static inline void bed_bus_master(struct bed *b, bool on)
+{
+	fake_config_write(&b->host, b->slot, PCI_COMMAND, 2,
+			  PCI_COMMAND_IO | PCI_COMMAND_MEMORY | (on ? PCI_COMMAND_MASTER : 0));
+}
+
+/* The chip has been stopped, and [gpa, gpa + len) is the driver's again: it stays as it is left. */
+static inline void expect_untouched(struct bed *b, uint64_t gpa, uint32_t len)
+{
+	uint8_t *p = ram(b, gpa);
+
+	memset(p, 0xa5, len);
+	usleep(100);
+	for (uint32_t i = 0; i < len; i++)
+		if (p[i] != 0xa5)
+			fail_msg("%#llx was written after the stop", (unsigned long long)(gpa + i));
+}
+
+#endif
