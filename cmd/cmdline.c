@@ -123,6 +123,12 @@ static int set_serial(struct cmdline *c, const char *value, struct error *err)
 	return 0;
 }
 
+static int set_api_socket(struct cmdline *c, const char *value, struct error *err)
+{
+	c->api_socket = value;
+	return 0;
+}
+
 static int set_no_reboot(struct cmdline *c, const char *value, struct error *err)
 {
 	c->config.no_reboot = true;
@@ -183,6 +189,8 @@ const struct cmdline_option cmdline_options[] = {
 	 .alone = true},
 	{"serial", "stdio|null|file=PATH", "where the guest's serial port goes (stdio)",
 	 set_serial},
+	{"api-socket", "PATH", "where viaductctl and other clients reach this machine (nowhere)",
+	 set_api_socket},
 	{"no-reboot", NULL, "end where the guest would reboot", set_no_reboot},
 	{"machine", "KEY=on|off,...",
 	 "for tests: irqfd=off, ioeventfd=off, batch=off do without what KVM offers; unpack=on has "

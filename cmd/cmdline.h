@@ -12,6 +12,7 @@ struct cmdline {
 	enum { CMDLINE_RUN, CMDLINE_HELP, CMDLINE_VERSION } what;
 	struct machine_config config;
 	const char *nets[CMDLINE_NETS_MAX];
+	const char *api_socket; /* NULL: none */
 	enum log_level log_level;
 };
 

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* viaduct, the virtual machine monitor: the command line, signals, exit codes. */
+#include "api.h"
 #include "cmdline.h"
 
 #include <errno.h>
@@ -80,6 +81,20 @@ static int watch_signals(struct program *p, struct loop *loop, struct error *err
 	return ret ? error_set(err, ret, "signals: %s", error_name(ret)) : 0;
 }
 
+/* With its control socket, if it is to have one. */
+static enum machine_result run_machine(struct machine *machine, struct loop *loop,
+				       const char *api_socket, struct error *err)
+{
+	enum machine_result result;
+	struct api *api = NULL;
+
+	if (api_socket && api_open(api_socket, loop, machine, &api, err))
+		return MACHINE_FAILED;
+	result = machine_run(machine, err);
+	api_close(api);
+	return result;
+}
+
 static enum machine_result run(const struct cmdline *cmdline)
 {
 	struct error err = {0};
@@ -90,7 +105,7 @@ static enum machine_result run(const struct cmdline *cmdline)
 	if (loop && !watch_signals(&program, loop, &err)) {
 		result = machine_create(&cmdline->config, loop, &program.machine, &err);
 		if (result == MACHINE_OFF)
-			result = machine_run(program.machine, &err);
+			result = run_machine(program.machine, loop, cmdline->api_socket, &err);
 	}
 	machine_destroy(program.machine);
 	if (err.code)

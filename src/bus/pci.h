@@ -53,6 +53,11 @@ struct pci_dev_ops {
 	void (*msix_changed)(struct pci_dev *dev, bool enabled);
 	/** The machine or the function is reset: back to the power-on state. May be NULL. */
 	void (*reset)(struct pci_dev *dev);
+	/**
+	 * The machine stands still from here on, or goes on: on return with paused set nothing of
+	 * the device touches guest memory. Control thread, no lock. May be NULL.
+	 */
+	void (*pause)(struct pci_dev *dev, bool paused);
 	/** Removal or end of the machine: release everything, free the device itself. No lock. */
 	void (*destroy)(struct pci_dev *dev);
 };

@@ -172,6 +172,7 @@ static const struct pci_dev_ops e1000_pci_ops = {
 	.config_written = nic_chip_config_written,
 	.bar_moved = e1000_bar_moved,
 	.reset = e1000_reset,
+	.pause = nic_chip_pause,
 	.destroy = e1000_destroy,
 };
 

@@ -150,6 +150,11 @@ void nic_chip_step_begin(struct nic_chip *chip)
 	nic_post_drain(&chip->post);
 }
 
+void nic_chip_pause(struct pci_dev *dev, bool paused)
+{
+	nic_worker_pause(&nic_chip_of(dev)->worker, paused);
+}
+
 void nic_chip_kick(struct nic_chip *chip)
 {
 	if (!nic_worker_self(&chip->worker))

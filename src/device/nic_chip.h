@@ -174,6 +174,9 @@ void nic_chip_in(const struct nic_chip *chip, struct nic_chip_in *in, const stru
 /** Copies n of its len + NIC_CHIP_FCS bytes, from offset on. */
 void nic_chip_copy_out(const struct nic_chip_in *in, uint32_t offset, uint8_t *to, uint32_t n);
 
+/** pci_dev_ops.pause: the worker stands still, or goes on. */
+void nic_chip_pause(struct pci_dev *dev, bool paused);
+
 /* nic_ops, for all chips. */
 #define NIC_CHIP_KEYS                                                                            \
 	{"fcs", "on|off", "put real frame check sequences behind received frames (off)"},        \

@@ -39,6 +39,8 @@ int nic_worker_init(struct nic_worker *w,
 	w->rx_fd = rx_fd;
 	w->alarm = NIC_WORKER_NEVER;
 	pthread_mutex_init(&w->alarm_lock, NULL);
+	pthread_mutex_init(&w->pause_lock, NULL);
+	pthread_cond_init(&w->pause_changed, NULL);
 	w->wake_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
 	w->alarm_fd = timerfd_create(CLOCK_MONOTONIC, TFD_CLOEXEC | TFD_NONBLOCK);
 	if (w->wake_fd < 0 || w->alarm_fd < 0)
@@ -125,6 +127,29 @@ static void sleep_until(struct nic_worker *w, const struct nic_worker_wish *wish
 		return; /* taken already */
 }
 
+static void stand_still(struct nic_worker *w)
+{
+	pthread_mutex_lock(&w->pause_lock);
+	w->still = true;
+	pthread_cond_broadcast(&w->pause_changed);
+	while (atomic_load(&w->paused))
+		pthread_cond_wait(&w->pause_changed, &w->pause_lock);
+	w->still = false;
+	pthread_mutex_unlock(&w->pause_lock);
+}
+
+void nic_worker_pause(struct nic_worker *w, bool paused)
+{
+	pthread_mutex_lock(&w->pause_lock);
+	atomic_store(&w->paused, paused);
+	pthread_cond_broadcast(&w->pause_changed);
+	if (paused)
+		nic_worker_kick(w);
+	while (paused && w->running && !w->still)
+		pthread_cond_wait(&w->pause_changed, &w->pause_lock);
+	pthread_mutex_unlock(&w->pause_lock);
+}
+
 static void *worker_main(void *arg)
 {
 	struct nic_worker *w = arg;
@@ -134,8 +159,11 @@ static void *worker_main(void *arg)
 	prctl(PR_SET_TIMERSLACK, 1000);
 	while (!atomic_load(&w->stop)) {
 		struct nic_worker_wish wish = {.at = NIC_WORKER_NEVER};
-		uint64_t now = clock_ns();
+		uint64_t now;
 
+		if (unlikely(atomic_load_explicit(&w->paused, memory_order_relaxed)))
+			stand_still(w);
+		now = clock_ns();
 		atomic_exchange(&w->kicked, false);
 		count_one(&w->steps);
 		w->step(w->opaque, now, &wish);
@@ -157,6 +185,7 @@ void nic_worker_stop(struct nic_worker *w)
 {
 	if (w->running) {
 		atomic_store(&w->stop, true);
+		nic_worker_pause(w, false);
 		nic_worker_kick(w);
 		pthread_join(w->thread, NULL);
 		w->running = false;
@@ -166,5 +195,7 @@ void nic_worker_stop(struct nic_worker *w)
 	close(w->wake_fd);
 	close(w->alarm_fd);
 	pthread_mutex_destroy(&w->alarm_lock);
+	pthread_mutex_destroy(&w->pause_lock);
+	pthread_cond_destroy(&w->pause_changed);
 	w->step = NULL;
 }

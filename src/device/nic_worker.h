@@ -28,7 +28,10 @@ struct nic_worker {
 	pthread_t thread;
 	bool running;
 	int wake_fd, rx_fd, alarm_fd;
-	_Atomic bool stop, asleep, kicked;
+	_Atomic bool stop, asleep, kicked, paused;
+	pthread_mutex_t pause_lock;
+	pthread_cond_t pause_changed;
+	bool still;		/* paused, and not in a step; under pause_lock */
 	_Atomic uint64_t until; /* when this sleep ends by itself */
 	pthread_mutex_t alarm_lock;
 	uint64_t alarm;			/* what alarm_fd is set to; under alarm_lock */
@@ -44,6 +47,12 @@ int nic_worker_init(struct nic_worker *w,
 int nic_worker_start(struct nic_worker *w, const char *name, int cpu, struct error *err);
 /** Ends the thread, if it runs, and frees what init made. May be called after a failed init. */
 void nic_worker_stop(struct nic_worker *w);
+
+/**
+ * From one other thread: with paused set, returns when no step is under way, and none is begun
+ * before it is called again with paused not set. Kicks are kept. Without a thread it does nothing.
+ */
+void nic_worker_pause(struct nic_worker *w, bool paused);
 
 /** From any thread: has step called soon. Free of system calls while the worker is awake. */
 void nic_worker_kick(struct nic_worker *w);

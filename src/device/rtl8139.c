@@ -176,6 +176,7 @@ static const struct pci_dev_ops pci_ops = {
 	.config_written = nic_chip_config_written,
 	.bar_moved = bar_moved,
 	.reset = reset,
+	.pause = nic_chip_pause,
 	.destroy = destroy,
 };
 

@@ -148,6 +148,11 @@ static void reset(struct pci_dev *pci)
 	virtio_pci_irq_mode(vp, false);
 }
 
+static void pause_device(struct pci_dev *pci, bool paused)
+{
+	virtio_pause(vp_of(pci)->vdev, paused);
+}
+
 static void destroy(struct pci_dev *pci)
 {
 	struct virtio_pci *vp = vp_of(pci);
@@ -163,6 +168,7 @@ static const struct pci_dev_ops pci_ops = {
 	.bar_moved = bar_moved,
 	.msix_changed = msix_changed,
 	.reset = reset,
+	.pause = pause_device,
 	.destroy = destroy,
 };
 

@@ -33,6 +33,7 @@ static int machine_reset(struct machine *m, struct error *err)
 	if (!ret)
 		ret = machine_load(m, err);
 	m->started = clock_ns();
+	m->resets++;
 	vcpus_resume(m->vm);
 	return ret;
 }
@@ -51,7 +52,20 @@ static void act_reset(struct machine *m)
 	if (machine_reset(m, &err)) {
 		log_error("%s", err.text);
 		machine_end(m, MACHINE_FAILED);
+		return;
 	}
+	machine_notify(m, "reset", NULL, "reset by %s", how);
+}
+
+int machine_reboot(struct machine *m, struct error *err)
+{
+	int ret = machine_reset(m, err);
+
+	if (ret)
+		machine_end(m, MACHINE_FAILED);
+	else
+		machine_notify(m, "reset", NULL, "reset from outside");
+	return ret;
 }
 
 static void act(void *arg)
@@ -64,6 +78,7 @@ static void act(void *arg)
 		break;
 	case WANTS_OFF:
 		log_info("the guest powered off");
+		machine_notify(m, "powered-off", NULL, "the guest powered off");
 		machine_end(m, MACHINE_OFF);
 		break;
 	case UNSUPPORTED:
@@ -71,6 +86,7 @@ static void act(void *arg)
 		break;
 	case CRASHED:
 		log_error("the guest crashed: %s", m->request_how);
+		machine_notify(m, "crashed", NULL, "%s", m->request_how);
 		machine_end(m, MACHINE_CRASHED);
 		break;
 	}

@@ -61,6 +61,35 @@ struct nic *machine_nic(struct machine *machine, const char *id);
 /** Its first NIC; the others follow in nic->next, in the order in which they were added. */
 struct nic *machine_nics(struct machine *machine);
 
+/** Resets it as its reset button would. no_reboot does not hold for this. */
+int machine_reboot(struct machine *machine, struct error *err);
+
+/**
+ * Stops the vCPUs, and then the devices' own threads: nothing changes guest memory any more, and no
+ * frame is taken. The host's side goes on: what is asked here, the console, timers. -EALREADY.
+ */
+int machine_pause(struct machine *machine, struct error *err);
+int machine_resume(struct machine *machine, struct error *err);
+
+/** Who wants to be told what happens to the machine and its devices. */
+struct machine_observer {
+	/** id: the device's, NULL for the machine itself; text: a sentence. */
+	void (*event)(void *opaque, const char *event, const char *id, const char *text);
+	void *opaque;
+};
+void machine_observe(struct machine *machine, const struct machine_observer *observer);
+
+struct machine_state {
+	bool paused;
+	const struct machine_config *config;
+	uint64_t created_ns, started_ns; /* clock_ns(); started again by each reset */
+	uint64_t resets;
+	uint64_t exits;		 /* of all vCPUs to this process */
+	uint64_t batched_writes; /* that cost none */
+	uint64_t console_lost;	 /* characters */
+};
+void machine_get_state(const struct machine *machine, struct machine_state *out);
+
 /** The process was stopped and goes on. */
 void machine_continued(struct machine *machine);
 

@@ -33,6 +33,9 @@ struct machine {
 	struct boot_entry entry;
 
 	uint64_t created, started; /* clock_ns() */
+	uint64_t resets;
+	bool paused;
+	const struct machine_observer *observer; /* NULL: nobody */
 	enum machine_result result;
 	struct error error;
 	/* What vCPUs asked for: written by them, acted upon in the main loop. */
@@ -46,6 +49,10 @@ int machine_layout(struct machine *m, struct error *err);
 int machine_open_files(struct machine *m, struct error *err);
 /** Loads kernel, initrd and tables into memory and puts the boot vCPU at the entry. */
 int machine_load(struct machine *m, struct error *err);
+
+/** Tells the observer, if there is one. */
+void machine_notify(struct machine *m, const char *event, const char *id, const char *fmt, ...)
+	__printf(4, 5);
 
 enum machine_result machine_add_devices(struct machine *m, const struct platform_events *events,
 					struct error *err);

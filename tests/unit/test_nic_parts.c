@@ -324,6 +324,18 @@ static void test_worker(void **state)
 	usleep(20000);
 	assert_int_equal(w.worker.steps, steps);
 	assert_false(nic_worker_self(&w.worker));
+	/* Paused it does nothing; what it was told meanwhile it does afterwards. */
+	nic_worker_pause(&w.worker, true);
+	steps = w.worker.steps;
+	w.asked++;
+	nic_worker_kick(&w.worker);
+	usleep(20000);
+	assert_int_equal(w.worker.steps, steps);
+	nic_worker_pause(&w.worker, false);
+	for (int i = 0; i < 5000 && w.seen != w.asked; i++)
+		usleep(1000);
+	assert_int_equal(w.seen, w.asked);
+	nic_worker_pause(&w.worker, true);
 	nic_worker_stop(&w.worker);
 }
 

@@ -1,0 +1,33 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#ifndef CMD_API_H
+#define CMD_API_H
+
+#include "control/control.h"
+#include "vmm/machine.h"
+
+/*
+ * The machine's control socket: what viaduct registers with src/control/. The paths and the shapes
+ * of the JSON are those of Cloud Hypervisor's REST API where it has the call; docs/openapi.json
+ * describes all of them.
+ */
+struct api {
+	struct control *control;
+	struct machine *machine;
+	struct machine_observer observer;
+	struct control_command *commands; /* copies of the tables, with this as opaque */
+	unsigned ncommands;
+};
+
+/** Opens the socket and tells its readers what happens to the machine. */
+int api_open(const char *socket, struct loop *loop, struct machine *machine, struct api **out,
+	     struct error *err);
+/** NULL is allowed. */
+void api_close(struct api *api);
+
+/* Tables of commands, each of which gets the struct api as opaque; they end with method NULL. */
+extern const struct control_command api_vm_commands[];
+
+/** The machine's metrics. */
+void api_vm_metrics(struct api *api, struct control_metrics *out);
+
+#endif
