@@ -238,6 +238,7 @@ enum machine_result machine_create(const struct machine_config *config, struct l
 	m->loop = loop;
 	m->kernel_fd = m->initrd_fd = -1;
 	m->created = clock_ns();
+	m->nic_observer = (struct nic_observer){.event = machine_nic_event, .opaque = m};
 	result = create(m, err);
 	if (result) {
 		machine_destroy(m);

@@ -30,6 +30,11 @@ void machine_notify(struct machine *m, const char *event, const char *id, const 
 		m->observer->event(m->observer->opaque, event, id, text);
 }
 
+void machine_nic_event(void *opaque, struct nic *nic, enum nic_event event, const char *text)
+{
+	machine_notify(opaque, nic_event_name(event), nic->pci.id, "%s", text);
+}
+
 static void pause_device(struct pci_dev *dev, void *arg)
 {
 	const bool *paused = arg;

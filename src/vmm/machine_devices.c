@@ -63,6 +63,7 @@ static void list_nic(struct machine *m, struct nic *nic)
 {
 	struct nic **at = &m->nics;
 
+	nic->observer = &m->nic_observer;
 	while (*at)
 		at = &(*at)->next;
 	*at = nic;

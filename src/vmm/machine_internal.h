@@ -4,6 +4,7 @@
 
 /* What machine.c, machine_boot.c and machine_devices.c share. */
 #include "bus/pci.h"
+#include "device/nic.h"
 #include "device/pm.h"
 #include "device/ports.h"
 #include "device/rtc.h"
@@ -36,6 +37,7 @@ struct machine {
 	uint64_t resets;
 	bool paused;
 	const struct machine_observer *observer; /* NULL: nobody */
+	struct nic_observer nic_observer;	 /* what the NICs tell, passed on */
 	enum machine_result result;
 	struct error error;
 	/* What vCPUs asked for: written by them, acted upon in the main loop. */
@@ -50,6 +52,8 @@ int machine_open_files(struct machine *m, struct error *err);
 /** Loads kernel, initrd and tables into memory and puts the boot vCPU at the entry. */
 int machine_load(struct machine *m, struct error *err);
 
+/** Passes on what NICs tell. */
+void machine_nic_event(void *opaque, struct nic *nic, enum nic_event event, const char *text);
 /** Tells the observer, if there is one. */
 void machine_notify(struct machine *m, const char *event, const char *id, const char *fmt, ...)
 	__printf(4, 5);
