@@ -20,6 +20,7 @@ bool thread_cpu_usable(int cpu)
 int thread_start(pthread_t *thread, const char *name, int cpu, void *(*fn)(void *), void *arg,
 		 struct error *err)
 {
+	static const int faults[] = {SIGBUS, SIGFPE, SIGILL, SIGSEGV, SIGSYS, SIGTRAP};
 	pthread_attr_t attr;
 	cpu_set_t cpus;
 	sigset_t all;
@@ -32,6 +33,9 @@ int thread_start(pthread_t *thread, const char *name, int cpu, void *(*fn)(void 
 				 "choose another, or widen its affinity (taskset, cpuset)",
 				 name, cpu);
 	sigfillset(&all);
+	/* A fault's signal that is blocked ends the process instead of reaching its handler. */
+	for (unsigned i = 0; i < ARRAY_SIZE(faults); i++)
+		sigdelset(&all, faults[i]);
 	pthread_attr_init(&attr);
 	rc = pthread_attr_setsigmask_np(&attr, &all);
 	if (rc == 0 && cpu != THREAD_ANY_CPU) {

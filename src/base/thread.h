@@ -9,7 +9,7 @@
 #define THREAD_ANY_CPU (-1)
 
 /**
- * Starts fn(arg) in a thread with all signals blocked, named name (15 characters are kept), bound
+ * Starts fn(arg) in a thread with all signals but those of faults blocked, named name (15 characters are kept), bound
  * to the given CPU unless THREAD_ANY_CPU. what failed is told in err. Join with pthread_join().
  */
 int thread_start(pthread_t *thread, const char *name, int cpu, void *(*fn)(void *), void *arg,

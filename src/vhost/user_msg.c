@@ -125,6 +125,22 @@ static int check_inflight(const struct vhost_user_msg *msg, struct error *err)
 	return 0;
 }
 
+/* Whoever sends it, it is about a range that does not wrap; 0 for all of the address space. */
+static int check_iotlb(const struct vhost_user_msg *msg, struct error *err)
+{
+	const struct vhost_user_iotlb *io = &msg->payload.iotlb;
+
+	if (io->type < VHOST_USER_IOTLB_MISS || io->type > VHOST_USER_IOTLB_ACCESS_FAIL)
+		return bad(err, msg, "of no known type");
+	if (io->perm > VHOST_USER_IOTLB_RW)
+		return bad(err, msg, "unknown permissions");
+	if (io->size &&
+	    (io->size - 1 > UINT64_MAX - io->iova ||
+	     (io->type == VHOST_USER_IOTLB_UPDATE && io->size - 1 > UINT64_MAX - io->user_addr)))
+		return bad(err, msg, "the range wraps around");
+	return 0;
+}
+
 #define U64    8, 8
 #define STATE  8, 8
 #define NONE   0, 0
@@ -134,6 +150,7 @@ static int check_inflight(const struct vhost_user_msg *msg, struct error *err)
 /* Some peers send the structure with its tail padding. */
 #define INFLIGHT VHOST_USER_INFLIGHT_BYTES, sizeof(struct vhost_user_inflight)
 #define SLOTS	 F(CONFIGURE_MEM_SLOTS)
+#define IOTLB	 VHOST_USER_IOTLB_BYTES, sizeof(struct vhost_user_iotlb)
 
 static const struct rule frontend_rules[VHOST_USER_REQUEST_MAX] = {
 	/*                        name   request  reply  fds  reply fds  protocol  replies if */
@@ -167,6 +184,7 @@ static const struct rule frontend_rules[VHOST_USER_REQUEST_MAX] = {
 	[VHOST_USER_NET_SET_MTU] = {"NET_SET_MTU", U64, NONE, 0, 0, 0, F(NET_MTU), ANY},
 	[VHOST_USER_SET_BACKEND_REQ_FD] = {"SET_BACKEND_REQ_FD", 0, 8, NONE, 1, 1, 0,
 					   F(BACKEND_REQ), ANY},
+	[VHOST_USER_IOTLB_MSG] = {"IOTLB_MSG", IOTLB, NONE, 0, 0, 0, ANY, ANY, check_iotlb},
 	[VHOST_USER_GET_CONFIG] = {"GET_CONFIG", CONFIG, 0, sizeof(struct vhost_user_config), 0, 0,
 				   0, F(CONFIG), ANY, check_config},
 	[VHOST_USER_SET_CONFIG] = {"SET_CONFIG", CONFIG, NONE, 0, 0, 0, F(CONFIG), ANY,
@@ -184,8 +202,7 @@ static const struct rule frontend_rules[VHOST_USER_REQUEST_MAX] = {
 };
 
 static const struct rule backend_rules[VHOST_USER_BACKEND_REQUEST_MAX] = {
-	[VHOST_USER_BACKEND_IOTLB_MSG] = {"BACKEND_IOTLB_MSG", 26, sizeof(struct vhost_user_iotlb),
-					  NONE, 0, 0, 0, ANY, ANY},
+	[VHOST_USER_BACKEND_IOTLB_MSG] = {"BACKEND_IOTLB_MSG", IOTLB, NONE, 0, 0, 0, ANY, ANY},
 	[VHOST_USER_BACKEND_CONFIG_CHANGE_MSG] = {"BACKEND_CONFIG_CHANGE_MSG", NONE, NONE, 0, 0, 0,
 						  F(CONFIG), ANY},
 	[VHOST_USER_BACKEND_VRING_HOST_NOTIFIER_MSG] = {"BACKEND_VRING_HOST_NOTIFIER_MSG",

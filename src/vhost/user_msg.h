@@ -35,6 +35,7 @@ enum vhost_user_request {
 	VHOST_USER_SEND_RARP = 19,
 	VHOST_USER_NET_SET_MTU = 20,
 	VHOST_USER_SET_BACKEND_REQ_FD = 21,
+	VHOST_USER_IOTLB_MSG = 22,
 	VHOST_USER_GET_CONFIG = 24,
 	VHOST_USER_SET_CONFIG = 25,
 	VHOST_USER_GET_INFLIGHT_FD = 31,
@@ -160,8 +161,15 @@ struct vhost_user_iotlb {
 	uint64_t size;
 	uint64_t user_addr;
 	uint8_t perm;
+#define VHOST_USER_IOTLB_RO 1U
+#define VHOST_USER_IOTLB_RW 3U
 	uint8_t type;
+#define VHOST_USER_IOTLB_MISS	     1U
+#define VHOST_USER_IOTLB_UPDATE	     2U
+#define VHOST_USER_IOTLB_INVALIDATE  3U
+#define VHOST_USER_IOTLB_ACCESS_FAIL 4U
 };
+#define VHOST_USER_IOTLB_BYTES 26 /* without the tail padding, which most send too */
 
 union vhost_user_payload {
 	uint64_t u64;

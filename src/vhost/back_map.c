@@ -1,0 +1,87 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "vhost/back_internal.h"
+
+#include "mem/guard.h"
+
+#include <errno.h>
+#include <linux/magic.h>
+#include <sys/mman.h>
+#include <sys/stat.h>
+#include <sys/vfs.h>
+#include <unistd.h>
+
+/*
+ * Mapping a file that a front-end passed. It can be anything, and can change under us:
+ *
+ *   - on a file system that somebody else serves (FUSE, a network's) a page fault takes as long as
+ *     they like, and a worker would wait with all its other ports: only memory is taken (tmpfs,
+ *     which memfds are on too, ramfs, hugetlbfs);
+ *   - it must have all bytes now: a range beyond its end is refused here;
+ *   - it may be cut short, or have holes punched, at any time: mem/guard.h.
+ *
+ * What a size is worth is only address space: pages come when they are touched.
+ */
+static bool is_memory(int fd)
+{
+	struct statfs fs;
+
+	if (fstatfs(fd, &fs) < 0)
+		return false;
+	switch ((uint64_t)fs.f_type) {
+	case TMPFS_MAGIC:
+	case RAMFS_MAGIC:
+	case HUGETLBFS_MAGIC:
+		return true;
+	default:
+		return false;
+	}
+}
+
+/* A mapping's granularity: hugetlbfs gives its page size as the block size. */
+static uint64_t granularity(const struct stat *st)
+{
+	uint64_t page = (uint64_t)sysconf(_SC_PAGESIZE), block = (uint64_t)st->st_blksize;
+
+	return block > page && is_pow2(block) ? block : page;
+}
+
+int back_map_file(struct vhost_backend *be, int fd, uint64_t offset, uint64_t size,
+		  struct back_map *map, void **at, struct error *err)
+{
+	uint64_t grain, start, len;
+	struct stat st;
+	void *p;
+
+	if (fstat(fd, &st) < 0 || !S_ISREG(st.st_mode) || !is_memory(fd))
+		return error_set(err, -EINVAL,
+				 "the file is not memory (a memfd, or on tmpfs or hugetlbfs)");
+	if (size > (uint64_t)st.st_size || offset > (uint64_t)st.st_size - size)
+		return error_set(err, -EINVAL,
+				 "the file has %llu bytes, which %llu at %llu are not among",
+				 (unsigned long long)st.st_size, (unsigned long long)size,
+				 (unsigned long long)offset);
+	grain = granularity(&st);
+	start = ALIGN_DOWN(offset, grain);
+	len = ALIGN_UP(offset - start + size, grain);
+	p = mmap(NULL, len, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_NORESERVE, fd, (off_t)start);
+	if (p == MAP_FAILED)
+		return error_set(err, -errno, "cannot map %llu bytes: %s", (unsigned long long)len,
+				 error_name(errno));
+	madvise(p, len, MADV_DONTDUMP);
+	*map = (struct back_map){.at = p, .len = len};
+	map->guard = mem_guard_add(p, len, be->attention.fd, err);
+	if (!map->guard) {
+		back_unmap(map);
+		return -ENOMEM;
+	}
+	*at = (uint8_t *)p + (offset - start);
+	return 0;
+}
+
+void back_unmap(struct back_map *map)
+{
+	mem_guard_remove(map->guard);
+	if (map->at)
+		munmap(map->at, map->len);
+	*map = (struct back_map){0};
+}
