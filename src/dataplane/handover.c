@@ -48,8 +48,11 @@ static int check_features(const struct plane_handover *ho, struct plane *to, str
 {
 	struct virtio_features can;
 
-	to->ops->features(to, &can);
-	if (features_within(&ho->need, &can))
+	if (to->ops->carries)
+		to->ops->carries(to, &can);
+	else
+		to->ops->features(to, &can);
+	if (plane_carries(&can, &ho->need))
 		return 0;
 	return vhost_missing_features(ho->params->id, to->ops->name, &ho->need, &can, err);
 }

@@ -182,6 +182,7 @@ struct inproc {
 	unsigned hdr_len;
 	bool mergeable;
 	uint32_t tx_offloads; /* NET_OFFLOAD_* the guest may use */
+	uint32_t tx_finish;   /* … and the back-end does not know: they are carried out here */
 	uint32_t rx_offloads; /* … and may be given, by the features alone */
 
 	_Atomic(struct inproc_config *) config;
@@ -202,6 +203,8 @@ extern const struct plane_ops inprocess_ops;
 extern const struct option_key inproc_keys[];
 int inproc_take_options(struct inproc *p, const struct options *opts, struct error *err);
 void inproc_features(struct plane *plane, struct virtio_features *out);
+void inproc_carries(struct plane *plane, struct virtio_features *out);
+int inproc_could(struct virtio_features *out, struct error *err);
 
 /** Takes what the driver acknowledged; -ENOTSUP with err set if the back-end cannot carry it. */
 int inproc_take_features(struct inproc *p, const struct virtio_features *features,

@@ -108,13 +108,23 @@ static const uint8_t plain_bits[] = {
 	VIRTIO_NET_F_SPEED_DUPLEX,
 };
 
+int inproc_could(struct virtio_features *out, struct error *err)
+{
+	*out = (struct virtio_features){0};
+	for (unsigned i = 0; i < ARRAY_SIZE(plain_bits); i++)
+		features_set(out, plain_bits[i], true);
+	for (unsigned i = 0; i < ARRAY_SIZE(offload_bits); i++)
+		features_set(out, offload_bits[i].bit, true);
+	features_set(out, VIRTIO_NET_F_MQ, true);
+	return 0;
+}
+
+/* What it does without effort of its own. It can carry more: see inproc_carries(). */
 void inproc_features(struct plane *plane, struct virtio_features *out)
 {
 	struct inproc *p = container_of(plane, struct inproc, plane);
 
-	*out = (struct virtio_features){0};
-	for (unsigned i = 0; i < ARRAY_SIZE(plain_bits); i++)
-		features_set(out, plain_bits[i], true);
+	inproc_could(out, NULL);
 	features_set(out, VIRTIO_NET_F_MQ, p->npairs > 1);
 	for (unsigned i = 0; i < ARRAY_SIZE(offload_bits); i++) {
 		uint32_t need = offload_bits[i].offload;
@@ -124,12 +134,19 @@ void inproc_features(struct plane *plane, struct virtio_features *out)
 	}
 }
 
+/* Workers finish frames for a back-end that does not. */
+void inproc_carries(struct plane *plane, struct virtio_features *out)
+{
+	inproc_could(out, NULL);
+	features_set(out, VIRTIO_NET_F_MQ, container_of(plane, struct inproc, plane)->npairs > 1);
+}
+
 int inproc_take_features(struct inproc *p, const struct virtio_features *features,
 			 struct error *err)
 {
 	struct virtio_features can;
 
-	inproc_features(&p->plane, &can);
+	inproc_carries(&p->plane, &can);
 	for (unsigned bit = 0; bit < VIRTIO_FEATURE_BITS; bit++)
 		if (features_has(features, bit) && !features_has(&can, bit))
 			return error_set(err, -ENOTSUP,
@@ -145,6 +162,7 @@ int inproc_take_features(struct inproc *p, const struct virtio_features *feature
 		else
 			p->tx_offloads |= offload_bits[i].offload;
 	}
+	p->tx_finish = p->tx_offloads & ~p->hn->offloads_tx;
 	p->mergeable = features_has(features, VIRTIO_NET_F_MRG_RXBUF);
 	p->hdr_len = features_has(features, VIRTIO_NET_F_HASH_REPORT) ? HDR_LEN_HASH : HDR_LEN;
 	return 0;

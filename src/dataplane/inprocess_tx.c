@@ -15,6 +15,8 @@
  */
 #include "dataplane/inprocess.h"
 
+#include "net/gso.h"
+
 #define TX_FULL_NS  (500 * NSEC_PER_MSEC)
 #define TX_RETRY_NS (250 * NSEC_PER_USEC)
 
@@ -154,6 +156,69 @@ static int tx_pop(struct inproc_pair *pair, unsigned *nframes)
 	return n < 0 ? n : i;
 }
 
+/* What a frame needs that the back-end may not know. */
+static uint32_t frame_needs(const struct net_offload *off)
+{
+	uint32_t need = off->flags & NET_NEEDS_CSUM ? NET_OFFLOAD_CSUM : 0;
+
+	switch (off->gso_type & (uint8_t)~NET_GSO_ECN) {
+	case NET_GSO_TCPV4:
+		need |= NET_OFFLOAD_TSO4;
+		break;
+	case NET_GSO_TCPV6:
+		need |= NET_OFFLOAD_TSO6;
+		break;
+	case NET_GSO_UDP:
+		need |= NET_OFFLOAD_UFO;
+		break;
+	case NET_GSO_UDP_L4:
+		need |= NET_OFFLOAD_USO4 | NET_OFFLOAD_USO6;
+		break;
+	default:
+		break;
+	}
+	return off->gso_type & NET_GSO_ECN ? need | NET_OFFLOAD_ECN : need;
+}
+
+/* A finished part of a frame; where the back-end is full it is lost, as on any wire. */
+static int send_part(void *opaque, const struct iovec *iov, unsigned niov, uint32_t len)
+{
+	struct inproc_pair *pair = opaque;
+	struct net_frame part = {.iov = iov, .niov = niov, .len = len};
+
+	pair->p->hn->ops->send(pair->p->hn, pair->index, &part, 1);
+	return 0;
+}
+
+/*
+ * Sends to a back-end that does not know all that the guest may leave to be done: the guest came
+ * here from another plane. The frames in question are finished one by one.
+ */
+static unsigned send_finishing(struct inproc_pair *pair, unsigned nframes)
+{
+	struct hostnet *hn = pair->p->hn;
+	unsigned done = 0;
+
+	while (done < nframes) {
+		unsigned run = done, sent;
+
+		while (run < nframes &&
+		       !(frame_needs(&pair->tx_frames[run].off) & pair->p->tx_finish))
+			run++;
+		if (run > done) {
+			sent = hn->ops->send(hn, pair->index, &pair->tx_frames[done], run - done);
+			done += sent;
+			if (done < run)
+				break;
+			continue;
+		}
+		if (net_gso_finish(&pair->tx_frames[done], send_part, pair) < 0)
+			pair->tx_verdict[pair->tx_of[done]] = PLANE_DROP_MALFORMED;
+		done++;
+	}
+	return done;
+}
+
 unsigned inproc_tx(struct inproc_pair *pair)
 {
 	struct inproc_queue *q = &pair->tx;
@@ -174,7 +239,9 @@ unsigned inproc_tx(struct inproc_pair *pair)
 		vq_disable_kicks(q->vq);
 		q->kicks_on = false;
 	}
-	if (likely(nframes))
+	if (unlikely(pair->p->tx_finish))
+		sent = send_finishing(pair, nframes);
+	else if (likely(nframes))
 		sent = hn->ops->send(hn, pair->index, pair->tx_frames, nframes);
 	if (likely(sent == nframes)) {
 		pair->tx_full_since = 0;

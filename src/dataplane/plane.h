@@ -112,6 +112,26 @@ struct plane_queue_counters {
 	uint64_t last_drop;   /* enum plane_drop + 1 of the most recent drop; 0: none */
 };
 
+/**
+ * Features by which the guest allows frames to be left unfinished: a plane that finishes them is
+ * just as good.
+ */
+#define PLANE_OPTIONAL_FEATURES                                              \
+	(1ULL << VIRTIO_NET_F_GUEST_CSUM | 1ULL << VIRTIO_NET_F_GUEST_TSO4 | \
+	 1ULL << VIRTIO_NET_F_GUEST_TSO6 | 1ULL << VIRTIO_NET_F_GUEST_ECN |  \
+	 1ULL << VIRTIO_NET_F_GUEST_UFO | 1ULL << VIRTIO_NET_F_GUEST_USO4 |  \
+	 1ULL << VIRTIO_NET_F_GUEST_USO6)
+
+/** Whether a plane that can carry `can` will do for a guest that uses want. */
+static inline bool plane_carries(const struct virtio_features *can,
+				 const struct virtio_features *want)
+{
+	struct virtio_features must = *want;
+
+	must.w[0] &= ~PLANE_OPTIONAL_FEATURES;
+	return features_within(&must, can);
+}
+
 /** Adds one to the other; of the most recent drops *to keeps its own, if it has one. */
 void plane_counters_add(struct plane_queue_counters *to, const struct plane_queue_counters *from);
 
@@ -136,6 +156,19 @@ struct plane_ops {
 	 * is offered is the NIC's own set ANDed with this.
 	 */
 	void (*features)(struct plane *plane, struct virtio_features *out);
+
+	/**
+	 * Those that it can carry at a cost, for a guest that has them already: a superset of
+	 * features(). NULL: the same.
+	 */
+	void (*carries)(struct plane *plane, struct virtio_features *out);
+
+	/**
+	 * The features that one opened on this host can be expected to carry, as features() would
+	 * say: for the offer to a guest that may be moved there. 0, or a negative errno with err
+	 * set where there can be none. Not what a certain back-end behind it lacks.
+	 */
+	int (*could)(struct virtio_features *out, struct error *err);
 
 	/** Takes the rings and moves packets from here on. On failure nothing has been touched. */
 	int (*start)(struct plane *plane, const struct plane_start *start, struct error *err);

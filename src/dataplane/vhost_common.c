@@ -74,6 +74,7 @@ void vhost_nic_features(struct virtio_features *f)
 		VIRTIO_NET_F_CTRL_RX,	    VIRTIO_NET_F_CTRL_VLAN,
 		VIRTIO_NET_F_CTRL_RX_EXTRA, VIRTIO_NET_F_GUEST_ANNOUNCE,
 		VIRTIO_NET_F_CTRL_MAC_ADDR, VIRTIO_NET_F_SPEED_DUPLEX,
+		VIRTIO_F_RING_RESET,	    VIRTIO_NET_F_CTRL_GUEST_OFFLOADS,
 	};
 
 	/* Receive filters are a device's best effort (virtio 1.2, 5.1.6.5.2): none is one too. */
@@ -104,6 +105,22 @@ void vhost_offload_features(struct virtio_features *f, uint32_t tx, uint32_t rx)
 	features_set(f, VIRTIO_NET_F_HOST_USO, uso);
 }
 
+void vhost_usual_features(struct virtio_features *f)
+{
+	*f = (struct virtio_features){{VHOST_RING_FEATURES | VHOST_FRAME_FEATURES}};
+	vhost_nic_features(f);
+	features_set(f, VIRTIO_NET_F_MQ, true);
+	features_set(f, VIRTIO_NET_F_HOST_USO, false); /* neither DPDK nor most hardware */
+}
+
+uint64_t vhost_agreed(uint64_t acked, uint32_t guest_offloads)
+{
+	struct virtio_features off = {{0}};
+
+	vhost_offload_features(&off, 0, ~guest_offloads);
+	return acked & ~(off.w[0] & PLANE_OPTIONAL_FEATURES);
+}
+
 int vhost_missing_features(const char *id, const char *who, const struct virtio_features *want,
 			   const struct virtio_features *can, struct error *err)
 {
@@ -112,6 +129,8 @@ int vhost_missing_features(const char *id, const char *who, const struct virtio_
 
 	for (unsigned bit = 0; bit < VIRTIO_FEATURE_BITS; bit++) {
 		if (!features_has(want, bit) || features_has(can, bit) || len >= sizeof(names))
+			continue;
+		if (bit < 64 && (PLANE_OPTIONAL_FEATURES >> bit & 1))
 			continue;
 		len += (size_t)snprintf(names + len, sizeof(names) - len, "%s%s", len ? ", " : "",
 					vhost_feature_name(bit));
@@ -125,7 +144,7 @@ int vhost_missing_features(const char *id, const char *who, const struct virtio_
 int vhost_check_start(const char *id, const char *who, const struct plane_start *start,
 		      const struct virtio_features *can, unsigned max, struct error *err)
 {
-	if (!features_within(&start->features, can))
+	if (!plane_carries(can, &start->features))
 		return vhost_missing_features(id, who, &start->features, can, err);
 	if (!features_has(&start->features, VIRTIO_F_VERSION_1))
 		return error_set(err, -ENOTSUP,

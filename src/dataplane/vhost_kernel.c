@@ -296,6 +296,25 @@ static void vk_features(struct plane *plane, struct virtio_features *out)
 	features_set(out, VIRTIO_NET_F_MQ, p->tap->ops->set_queues != NULL);
 }
 
+/* On a TAP that can do whatever a TAP of this kernel may. */
+static int vk_could(struct virtio_features *out, struct error *err)
+{
+	struct vhost_kernel vk = {.fd = -1};
+	int rc = vhost_kernel_open(&vk, VHOST_NET_PATH, 0, err);
+
+	if (rc)
+		return rc;
+	*out = (struct virtio_features){
+		{vk.features & (VHOST_RING_FEATURES | 1ULL << VIRTIO_NET_F_MRG_RXBUF)}};
+	vhost_nic_features(out);
+	vhost_offload_features(out, NET_OFFLOAD_CSUM | NET_OFFLOAD_GSO,
+			       NET_OFFLOAD_CSUM | NET_OFFLOAD_GSO);
+	features_set(out, VIRTIO_NET_F_CTRL_GUEST_OFFLOADS, true);
+	features_set(out, VIRTIO_NET_F_MQ, true);
+	vhost_kernel_close(&vk);
+	return 0;
+}
+
 /* Sets one ring going, or has the kernel finish with it. */
 static int vk_ring_go(struct vk_ring *r, bool go, struct error *err)
 {
@@ -525,6 +544,7 @@ const struct plane_ops vhost_kernel_ops = {
 	.probe = vk_probe,
 	.open = vk_open,
 	.features = vk_features,
+	.could = vk_could,
 	.start = vk_start,
 	.stop = vk_stop,
 	.configure = vk_configure,

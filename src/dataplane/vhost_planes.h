@@ -37,6 +37,15 @@ void vhost_nic_features(struct virtio_features *f);
 void vhost_offload_features(struct virtio_features *f, uint32_t tx, uint32_t rx);
 
 /**
+ * What back-ends in another process or device usually have, for the offer to a guest that may be
+ * moved to one not known yet.
+ */
+void vhost_usual_features(struct virtio_features *f);
+
+/** Acknowledged features, less those of GUEST_* that the driver has switched off since. */
+uint64_t vhost_agreed(uint64_t acked, uint32_t guest_offloads);
+
+/**
  * Whether start fits a plane that can carry `can` with at most max queues; else -ENOTSUP or
  * -EINVAL, with err naming what is missing. who: "the kernel's vhost".
  */

@@ -102,7 +102,9 @@ static int vu_mem_changed(struct mem_listener *listener, const struct mem_table 
 	vhost_user_within(&p->fe, OP_MS);
 	rc = vu_give_memory(p, table, &why);
 	if (rc == 0 && log && p->started)
-		rc = vhost_user_set_features(&p->fe, p->acked & p->fe.features, table->dirty, &why);
+		rc = vhost_user_set_features(
+			&p->fe, vhost_agreed(p->acked, p->guest_offloads) & p->fe.features,
+			table->dirty, &why);
 	for (unsigned i = 0; i < 2 * p->npairs && rc == 0 && log; i++) {
 		struct vhost_user_ring args = vu_ring_args(&p->rings[i]);
 
@@ -264,6 +266,7 @@ static void take_config(struct vu_plane *p, const struct plane_net_config *confi
 {
 	p->active_pairs = MAX(config->active_pairs, 1U);
 	p->nic_link_up = config->link_up;
+	p->guest_offloads = config->guest_offloads;
 }
 
 static int vu_start(struct plane *plane, const struct plane_start *start, struct error *err)
@@ -333,15 +336,36 @@ void vu_sync_rings(struct vu_plane *p)
 		vu_op_failed(p, &err);
 }
 
+/* Other features: a back-end takes them only for rings that it does not have yet. */
+static void give_again(struct vu_plane *p)
+{
+	struct error err;
+
+	vhost_user_within(&p->fe, OP_MS);
+	for (unsigned i = 0; i < 2 * p->npairs && p->state == VU_UP; i++)
+		vu_stop_ring(&p->rings[i]);
+	if (p->state != VU_UP)
+		return;
+	if (vu_give_rings(p, &err))
+		vu_op_failed(p, &err);
+	else
+		vu_nudge(p);
+}
+
 static int vu_configure(struct plane *plane, const struct plane_net_config *config)
 {
 	struct vu_plane *p = to_vu(plane);
+	uint32_t before = p->guest_offloads;
 
 	if (config->rss.enabled)
 		return -ENOTSUP;
 	vu_link_settle(p);
 	take_config(p, config);
-	if (p->state == VU_UP && p->started)
+	if (p->state != VU_UP || !p->started)
+		return 0;
+	if (p->guest_offloads != before)
+		give_again(p);
+	else
 		vu_sync_rings(p);
 	return 0;
 }
@@ -407,6 +431,12 @@ static int vu_announce(struct plane *plane)
 	return rc;
 }
 
+static int vu_could(struct virtio_features *out, struct error *err)
+{
+	vhost_usual_features(out);
+	return 0;
+}
+
 static int vu_probe(struct error *err)
 {
 	return 0; /* a Unix socket is all it takes */
@@ -434,6 +464,7 @@ const struct plane_ops vhost_user_ops = {
 	.probe = vu_probe,
 	.open = vu_open,
 	.features = vu_features,
+	.could = vu_could,
 	.start = vu_start,
 	.stop = vu_stop,
 	.configure = vu_configure,

@@ -43,7 +43,8 @@ struct vu_plane {
 	/* What the NIC asked for. */
 	struct virtio_features offered; /* as on the first connection: constant */
 	uint64_t acked;
-	struct vu_ring *rings; /* two a pair */
+	uint32_t guest_offloads; /* of them, what the driver takes at the moment */
+	struct vu_ring *rings;	 /* two a pair */
 	unsigned active_pairs;
 	bool nic_link_up;
 	bool started;
@@ -75,8 +76,9 @@ struct vu_plane {
 	bool link_told_down;
 };
 
-/* Bits that a back-end must have if the guest uses them; the others are the NIC's business. */
+/* Bits that concern the back-end, and those of them that it must have if the guest uses them. */
 #define VU_BACKEND_BITS (VHOST_RING_FEATURES | VHOST_FRAME_FEATURES)
+#define VU_MUST_BITS	(VU_BACKEND_BITS & ~PLANE_OPTIONAL_FEATURES & ~(1ULL << VIRTIO_F_RING_RESET))
 
 /* vhost_user_rings.c: each request may fail with the connection broken, see vu_op_failed(). */
 

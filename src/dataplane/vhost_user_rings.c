@@ -28,7 +28,7 @@ struct vhost_user_ring vu_ring_args(const struct vu_ring *r)
 
 static int check_backend(struct vu_plane *p, struct error *err)
 {
-	uint64_t missing = p->acked & VU_BACKEND_BITS & ~p->fe.features;
+	uint64_t missing = p->acked & VU_MUST_BITS & ~p->fe.features;
 
 	if (p->fe.queues_max < 2 * p->npairs)
 		return error_set(err, -ENOTSUP,
@@ -108,7 +108,8 @@ static unsigned largest_ring(const struct vu_plane *p)
 int vu_give_rings(struct vu_plane *p, struct error *err)
 {
 	const struct mem_table *table = guest_mem_table(p->mem);
-	int rc = vhost_user_set_features(&p->fe, p->acked & p->fe.features, table->dirty, err);
+	uint64_t agreed = vhost_agreed(p->acked, p->guest_offloads) & p->fe.features;
+	int rc = vhost_user_set_features(&p->fe, agreed, table->dirty, err);
 
 	if (rc == 0)
 		rc = vu_give_memory(p, table, err);

@@ -52,6 +52,8 @@ struct vd_plane {
 	struct loop_fd err[QUEUES];
 	struct plane_queue q[QUEUES];
 	bool set[QUEUES];
+	uint64_t acked;
+	uint32_t guest_offloads; /* of them, what the driver takes at the moment */
 	bool started;
 	bool has_status;
 };
@@ -229,17 +231,23 @@ static void vd_features(struct plane *plane, struct virtio_features *out)
 	uint64_t features = to_vd(plane)->vdpa.vk.features;
 
 	*out = (struct virtio_features){{features & (VHOST_RING_FEATURES | VHOST_FRAME_FEATURES)}};
-	/* Queues are not reset one by one here: that would need more of the device than that. */
-	features_set(out, VIRTIO_F_RING_RESET, false);
-	vhost_nic_features(out);
+	vhost_nic_features(out); /* a queue is reset by restarting the device, see vd_queue_set() */
+}
+
+static int vd_could(struct virtio_features *out, struct error *err)
+{
+	vhost_usual_features(out);
+	features_set(out, VIRTIO_NET_F_MQ, false);
+	return 0;
 }
 
 /* From reset to features that the device has agreed to. */
-static int negotiate(struct vd_plane *p, const struct virtio_features *acked, struct error *err)
+static int negotiate(struct vd_plane *p, struct error *err)
 {
 	uint64_t own = 1ULL << VIRTIO_F_ACCESS_PLATFORM;
-	uint64_t features = (acked->w[0] & (VHOST_RING_FEATURES | VHOST_FRAME_FEATURES)) |
-			    (own & p->vdpa.vk.features);
+	uint64_t agreed = vhost_agreed(p->acked, p->guest_offloads);
+	uint64_t features = ((agreed & (VHOST_RING_FEATURES | VHOST_FRAME_FEATURES)) | own) &
+			    p->vdpa.vk.features;
 	uint8_t status = STATUS_ACKNOWLEDGE | STATUS_DRIVER;
 	int rc = vhost_vdpa_set_status(&p->vdpa, 0, err);
 
@@ -289,23 +297,16 @@ static int give_ring(struct vd_plane *p, unsigned i, struct error *err)
 	return rc;
 }
 
-static int vd_start(struct plane *plane, const struct plane_start *start, struct error *err)
+/* Sets the device going with the features and rings that it is to have. */
+static int set_going(struct vd_plane *p, struct error *err)
 {
-	struct vd_plane *p = to_vd(plane);
-	struct virtio_features can;
-	int rc;
+	int rc = negotiate(p, err);
 
-	vd_features(plane, &can);
-	rc = vhost_check_start(p->id, "the vDPA device", start, &can, QUEUES, err);
-	if (rc == 0)
-		rc = negotiate(p, &start->features, err);
 	if (rc == 0)
 		rc = vhost_vdpa_set_config_call(&p->vdpa, p->config.fd, err);
-	for (unsigned i = 0; i < start->nqueues && rc == 0; i++) {
-		p->q[i] = start->queues[i];
-		if (start->queues[i].enabled)
+	for (unsigned i = 0; i < QUEUES && rc == 0; i++)
+		if (p->q[i].enabled)
 			rc = give_ring(p, i, err);
-	}
 	if (rc == 0)
 		rc = vhost_vdpa_set_status(&p->vdpa,
 					   STATUS_ACKNOWLEDGE | STATUS_DRIVER | STATUS_FEATURES_OK |
@@ -321,6 +322,23 @@ static int vd_start(struct plane *plane, const struct plane_start *start, struct
 		if (p->set[i])
 			eventfd_write(p->q[i].kick_fd, 1);
 	return 0;
+}
+
+static int vd_start(struct plane *plane, const struct plane_start *start, struct error *err)
+{
+	struct vd_plane *p = to_vd(plane);
+	struct virtio_features can;
+	int rc;
+
+	vd_features(plane, &can);
+	rc = vhost_check_start(p->id, "the vDPA device", start, &can, QUEUES, err);
+	if (rc)
+		return rc;
+	p->acked = start->features.w[0];
+	p->guest_offloads = start->config->guest_offloads;
+	for (unsigned i = 0; i < QUEUES; i++)
+		p->q[i] = i < start->nqueues ? start->queues[i] : (struct plane_queue){0};
+	return set_going(p, err);
 }
 
 /* Where ring i stands: from the suspended device, or from the ring after a reset. */
@@ -367,10 +385,28 @@ static void vd_stop(struct plane *plane, struct plane_queue *queues, unsigned nq
 	p->started = false;
 }
 
-/* The device has no control queue that could be told; filters are best effort anyway. */
+/*
+ * The device has no control queue that could be told; filters are best effort anyway. Offloads are
+ * features: for other ones it is restarted.
+ */
 static int vd_configure(struct plane *plane, const struct plane_net_config *config)
 {
-	return config->rss.enabled ? -ENOTSUP : 0;
+	struct vd_plane *p = to_vd(plane);
+	struct error err;
+	int rc;
+
+	if (config->rss.enabled)
+		return -ENOTSUP;
+	if (p->guest_offloads == config->guest_offloads)
+		return 0;
+	p->guest_offloads = config->guest_offloads;
+	if (!p->started)
+		return 0;
+	vd_stop(plane, NULL, 0);
+	rc = set_going(p, &err);
+	if (rc)
+		log_error("%s: it does not start again: %s", p->id, err.text);
+	return rc;
 }
 
 static int vd_queue_set(struct plane *plane, unsigned index, struct plane_queue *queue)
@@ -421,6 +457,7 @@ const struct plane_ops vhost_vdpa_ops = {
 	.probe = vd_probe,
 	.open = vd_open,
 	.features = vd_features,
+	.could = vd_could,
 	.start = vd_start,
 	.stop = vd_stop,
 	.configure = vd_configure,

@@ -197,6 +197,8 @@ static void net_reset(struct virtio_dev *vdev)
 	memcpy(vdev->config + VNET_CONFIG_MAC, net->mac, 6);
 	vdev->config[VNET_CONFIG_STATUS] &= (uint8_t)~VNET_STATUS_ANNOUNCE;
 	pthread_mutex_unlock(&vdev->lock);
+	/* The next driver meets the plane that is there now, which may be another. */
+	virtio_net_offer(net);
 }
 
 static void net_destroy(struct virtio_dev *vdev)
@@ -300,39 +302,6 @@ static int read_options(const struct options *opts, struct net_options *o, struc
 	return ret;
 }
 
-bool virtio_net_plane_named(const char *planes, const char *name)
-{
-	size_t len = strlen(name);
-
-	for (const char *at = planes; at; at = strchr(at, '+'), at += at != NULL)
-		if (!strncmp(at, name, len) && (!at[len] || at[len] == '+'))
-			return true;
-	return false;
-}
-
-/* planes= names those the guest may be moved to; the one in use must be among them. */
-static int check_planes(const struct options *opts, const struct plane_ops *plane,
-			struct error *err)
-{
-	const char *text = options_get(opts, "planes"), *end;
-	bool found = false;
-	char name[32];
-
-	for (; text; text = *end ? end + 1 : NULL) {
-		end = strchrnul(text, '+');
-		snprintf(name, sizeof(name), "%.*s", (int)(end - text), text);
-		if (!strcmp(name, plane->name))
-			found = true;
-		else if (!plane_find(name))
-			return error_set(err, -EINVAL, "planes=: there is no data plane \"%s\"",
-					 name);
-	}
-	if (options_get(opts, "planes") && !found)
-		return error_set(err, -EINVAL, "planes=: must contain \"%s\", which backend= uses",
-				 plane->name);
-	return 0;
-}
-
 static void fill_config(struct virtio_net *net, uint64_t speed)
 {
 	uint8_t *config = net->vdev.config;
@@ -382,35 +351,37 @@ struct plane_params virtio_net_plane_params(struct virtio_net *net)
 	};
 }
 
-static int open_plane(struct virtio_net *net, const struct plane_ops *ops,
-		      const struct nic_params *params, struct error *err)
+static int open_one(struct virtio_net *net, const struct plane_ops *ops, const char *backend,
+		    const struct nic_params *params, struct error *err)
 {
 	struct plane_params pp = virtio_net_plane_params(net);
 	int ret = ops->probe ? ops->probe(err) : 0;
 
 	pp.mtu = params->mtu;
 	if (!ret)
-		ret = ops->open(params->backend, params->opts, &pp, &net->plane, err);
+		ret = ops->open(backend, params->opts, &pp, &net->plane, err);
 	if (!ret)
-		snprintf(net->backend, sizeof(net->backend), "%s", params->backend);
+		snprintf(net->backend, sizeof(net->backend), "%s", backend);
 	return ret;
 }
 
-/* What the guest is offered: the NIC's own and the plane's, less what lacks its ground. */
-static int offer(struct virtio_net *net, const struct options *opts, struct error *err)
+/* Where the kernel refuses vhost, the same TAP can be served here, if that is permitted. */
+static int open_plane(struct virtio_net *net, const struct plane_ops *ops,
+		      const struct nic_params *params, struct error *err)
 {
-	struct virtio_features own, planes = {0};
-	int ret = virtio_net_own_features(opts, net->pairs > 1, &own, err);
+	const struct plane_ops *other = plane_for_backend("tap");
+	struct error why = {0};
+	int ret = open_one(net, ops, params->backend, params, &why);
 
-	if (ret)
-		return ret;
-	net->plane->ops->features(net->plane, &planes);
-	features_and(&own, &planes);
-	features_set(&own, VIRTIO_F_VERSION_1, true);
-	features_set(&own, VIRTIO_NET_F_MTU, net->mtu != 0);
-	virtio_net_prune(&own);
-	net->vdev.offered = own;
-	return 0;
+	if (ret && strcmp(params->backend, "vhost-net") == 0 && ret != -EINVAL && ret != -ERANGE &&
+	    virtio_net_plane_named(net->planes, other->name)) {
+		log_warn("%s: %s; instead its frames are moved by %s, as planes= permits",
+			 params->id, why.text, other->help);
+		return open_one(net, other, "tap", params, err);
+	}
+	if (ret && err)
+		*err = why;
+	return ret;
 }
 
 int virtio_net_create_on(const struct plane_ops *plane, const struct nic_params *params,
@@ -430,7 +401,7 @@ int virtio_net_create_on(const struct plane_ops *plane, const struct nic_params 
 	memcpy(net->mac, params->mac, 6);
 	ret = read_options(params->opts, &o, err);
 	if (!ret)
-		ret = check_planes(params->opts, plane, err);
+		ret = virtio_net_check_planes(params->opts, plane, err);
 	net->pairs = (unsigned)o.pairs;
 	if (!ret && options_get(params->opts, "planes")) {
 		net->planes = strdup(options_get(params->opts, "planes"));
@@ -450,7 +421,7 @@ int virtio_net_create_on(const struct plane_ops *plane, const struct nic_params 
 	config_defaults(net);
 	net->configured = false;
 	fill_config(net, o.speed);
-	ret = offer(net, params->opts, err);
+	ret = virtio_net_plan_offer(net, params->opts, err);
 	if (!ret)
 		ret = virtio_pci_init(&net->vpci, &net->nic.pci, &net->vdev, VIRTIO_NET_CLASS, err);
 	if (ret)

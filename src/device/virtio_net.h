@@ -50,6 +50,7 @@ struct virtio_net {
 	char backend[16]; /* backend= of the plane */
 	char *planes;	  /* planes=; NULL: not given */
 	bool switching;
+	struct virtio_features may_offer; /* what all planes that it may be moved to can carry */
 	struct plane_queue_counters past[2 * VIRTIO_NET_PAIRS_MAX]; /* of earlier planes */
 	struct plane_events events;
 	struct plane_queue pq[2 * VIRTIO_NET_PAIRS_MAX];
@@ -87,9 +88,12 @@ extern const struct option_key virtio_net_keys[];
 
 /* virtio_net_features.c */
 
-/** What the NIC itself can do with these options; mq: it has more than one pair. */
+/**
+ * What the NIC itself can do with these options; mq: it has more than one pair. *asked: those of
+ * them that an option names.
+ */
 int virtio_net_own_features(const struct options *opts, bool mq, struct virtio_features *out,
-			    struct error *err);
+			    struct virtio_features *asked, struct error *err);
 /** Takes away what lacks something it depends on. */
 void virtio_net_prune(struct virtio_features *f);
 /** virtio_ops.check_features. */
@@ -122,8 +126,18 @@ void virtio_net_update_status(struct virtio_net *net, bool announce);
 void virtio_net_link_update(struct virtio_net *net, bool moved);
 /** What a plane of this NIC is opened with. */
 struct plane_params virtio_net_plane_params(struct virtio_net *net);
-/** Whether planes, "a+b+c", has that name in it. */
+
+/* virtio_net_offer.c */
+
+/** Whether planes, "a+b+c" or NULL, has that name in it. */
 bool virtio_net_plane_named(const char *planes, const char *name);
+/** Whether planes= makes sense for a NIC that begins on this plane. */
+int virtio_net_check_planes(const struct options *opts, const struct plane_ops *plane,
+			    struct error *err);
+/** Finds out what may ever be offered, and offers what the plane can of it. */
+int virtio_net_plan_offer(struct virtio_net *net, const struct options *opts, struct error *err);
+/** Offers anew what the present plane can of that. Nothing may have been negotiated. */
+void virtio_net_offer(struct virtio_net *net);
 
 /* virtio_net_hops.c: nic_ops. */
 void virtio_net_state(struct nic *nic, struct nic_state *out);

@@ -78,7 +78,7 @@ const struct option_key virtio_net_keys[] = {
 	{"queues", "PAIRS", "receive and transmit queue pairs, 1 to 16 (1)"},
 	{"queue-size", "N", "descriptors of a queue, a power of two from 16 to 32768 (256)"},
 	{"speed", "MBIT", "the link speed the guest is told (10000)"},
-	{"planes", "A+B+…", "data planes the guest may be moved to (the back-end's own)"},
+	{"planes", "A+B+…", "data planes the guest may be moved to (those this host has)"},
 	{"packed", "on|off", "packed virtqueues (off)"},
 	{"csum", "on|off", "the guest may leave checksums to the host (on)"},
 	{"guest-csum", "on|off", "the guest takes frames without checksums (on)"},
@@ -107,9 +107,9 @@ const struct option_key virtio_net_keys[] = {
 };
 
 int virtio_net_own_features(const struct options *opts, bool mq, struct virtio_features *out,
-			    struct error *err)
+			    struct virtio_features *asked, struct error *err)
 {
-	*out = (struct virtio_features){0};
+	*out = *asked = (struct virtio_features){0};
 	for (unsigned i = 0; i < ARRAY_SIZE(features); i++) {
 		const struct feature *f = &features[i];
 		const char *text = f->key ? options_get(opts, f->key) : NULL;
@@ -122,6 +122,7 @@ int virtio_net_own_features(const struct options *opts, bool mq, struct virtio_f
 				return ret;
 		}
 		features_set(out, f->bit, on && (mq || !f->mq));
+		features_set(asked, f->bit, text && features_has(out, f->bit));
 	}
 	return 0;
 }

@@ -19,13 +19,19 @@
 #include "base/log.h"
 #include "dataplane/handover.h"
 
-/* What the new plane must be able to carry: agreed on, or still to be had. */
+/*
+ * What the new plane must be able to carry: what was agreed on; or, while a driver is at it, what
+ * it was offered; or, without a driver, nothing, since it will be offered what there is then.
+ */
 static struct virtio_features needed(struct virtio_net *net)
 {
-	struct virtio_features need;
+	struct virtio_features need = {0};
 
 	pthread_mutex_lock(&net->vdev.lock);
-	need = net->vdev.status & VIRTIO_STATUS_FEATURES_OK ? net->vdev.acked : net->vdev.offered;
+	if (net->vdev.status & VIRTIO_STATUS_FEATURES_OK)
+		need = net->vdev.acked;
+	else if (net->vdev.status)
+		need = net->vdev.offered;
 	pthread_mutex_unlock(&net->vdev.lock);
 	return need;
 }
@@ -107,6 +113,8 @@ int virtio_net_move(struct virtio_net *net, const char *backend, const struct op
 	if (ret)
 		return ret;
 	snprintf(net->backend, sizeof(net->backend), "%s", backend);
+	if (!net->vdev.status)
+		virtio_net_offer(net);
 	virtio_net_link_update(net, ho.moved);
 	tell(net, &from, result);
 	return 0;

@@ -35,6 +35,9 @@ static inline int make(struct rig *r, const char *text, struct error *err)
 	int ret = options_parse(&opts, text, err);
 
 	assert_int_equal(ret, 0);
+	/* Not to have the host's planes limit what is offered. */
+	if (!options_get(&opts, "planes"))
+		assert_int_equal(options_set(&opts, "planes", "fake+inprocess"), 0);
 	params.opts = &opts;
 	memcpy(params.mac, mac, 6);
 	if (options_get(&opts, "mtu"))

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* The in-process plane without threads: transmit, receive, counters, control. */
 #include "inproc_bed.h"
+#include "net_packets.h"
 
 #include <stdio.h>
 
@@ -491,9 +492,51 @@ static void features_of_backend(void **state)
 	assert_true(features_has(&f, VIRTIO_NET_F_CSUM));
 	assert_false(features_has(&f, VIRTIO_NET_F_HOST_TSO4));
 	assert_false(features_has(&f, VIRTIO_NET_F_GUEST_CSUM));
+	bed->plane->ops->carries(bed->plane, &f);
+	assert_true(features_has(&f, VIRTIO_NET_F_HOST_TSO4));
 	start.features = bed->features;
+	features_set(&start.features, VIRTIO_F_ACCESS_PLATFORM, true);
 	assert_int_equal(bed->plane->ops->start(bed->plane, &start, &err), -ENOTSUP);
-	assert_text(err, "feature bit 1,");
+	assert_text(err, "feature bit 33,");
+}
+
+/* A guest that came from a better plane: what the back-end does not know is done for it. */
+static void finishes_for_backend(void **state)
+{
+	const struct packet_shape shape = {.proto = IP_PROTO_TCP, .payload = 3500};
+	struct net_offload off = {.flags = NET_NEEDS_CSUM,
+				  .gso_type = NET_GSO_TCPV4,
+				  .gso_size = 1400,
+				  .csum_offset = 16};
+	struct packet k = packet_make(&shape);
+	const uint32_t payloads[] = {1400, 1400, 700};
+	uint8_t plain[100];
+
+	off.hdr_len = (uint16_t)k.payload;
+	off.csum_start = (uint16_t)k.l4;
+	bed_open(bed, &bed->fake, NULL, false, &bed->plane);
+	bed->fake.hn.offloads_tx = 0;
+	bed_start_plane(bed, bed->plane);
+	make_frame(plain, sizeof(plain), bed_mac, 1);
+	assert_true(guest_send(bed, 1, NULL, plain, sizeof(plain), NULL));
+	assert_true(guest_send(bed, 1, &off, k.p, k.len, NULL));
+	assert_true(guest_send(bed, 1, NULL, plain, sizeof(plain), NULL));
+	bed_step(bed);
+	for (unsigned i = 0; i < 5; i++) {
+		struct wire_frame *f = wire_take(bed->wire, 0);
+
+		assert_non_null(f);
+		assert_int_equal(f->off.flags, 0);
+		assert_int_equal(f->off.gso_type, 0);
+		if (i == 0 || i == 4)
+			assert_int_equal(f->len, sizeof(plain));
+		else
+			assert_int_equal(f->len, k.payload + payloads[i - 1]);
+		free(f);
+	}
+	assert_null(wire_take(bed->wire, 0));
+	assert_counted(bed, 1, 3, 3, PLANE_DROP_MALFORMED);
+	free(k.p);
 }
 
 static void start_fails_cleanly(void **state)
@@ -581,6 +624,7 @@ int main(void)
 		T(memory_changes),
 		T(announces),
 		TP(features_of_backend),
+		TP(finishes_for_backend),
 		TP(start_fails_cleanly),
 		T(options),
 		T(tables),

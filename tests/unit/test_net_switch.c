@@ -1,8 +1,11 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "net_rig.h"
 
+#include "hostnet/tap.h"
+
 #include <errno.h>
 #include <stdio.h>
+#include <unistd.h>
 
 /*
  * The NIC's part in a live switch: from a plane that records to the real in-process one, and what
@@ -100,7 +103,7 @@ static void test_refused(void **state)
 		{"backend=vhost-user,socket=/nonexistent/socket", 0, "stays on fake"},
 		{"backend=vdpa,path=/nonexistent", 0, "stays on fake"},
 	};
-	struct rig *r = rig_with("");
+	struct rig *r = rig_with("planes=fake+inprocess+vhost-user+vdpa");
 
 	start_driver(r);
 	for (unsigned i = 0; i < ARRAY_SIZE(bad); i++) {
@@ -145,7 +148,8 @@ static void test_missing(void **state)
 	struct error err;
 
 	features_set(&f, VIRTIO_F_ACCESS_PLATFORM, true);
-	features_set(&r->net->vdev.offered, VIRTIO_F_ACCESS_PLATFORM, true);
+	features_set(&r->net->may_offer, VIRTIO_F_ACCESS_PLATFORM, true);
+	virtio_net_offer(r->net);
 	assert_true(gv_negotiate(&r->gv, &f));
 	for (unsigned i = 0; i <= CTRL; i++)
 		gv_queue(&r->gv, i, 0, 0xffff);
@@ -196,13 +200,17 @@ static void test_before_driver(void **state)
 	struct nic_state now;
 	struct error err;
 
-	fake_plane.features = carried_by_none();
 	/* What is offered must still be carried, since the driver may yet choose it. */
-	features_set(&r->net->vdev.offered, VIRTIO_F_ACCESS_PLATFORM, true);
+	features_set(&r->net->may_offer, VIRTIO_F_ACCESS_PLATFORM, true);
+	virtio_net_offer(r->net);
+	gv_put(&r->gv, VPCI_COMMON_STATUS, 1, VIRTIO_STATUS_ACKNOWLEDGE);
 	assert_int_equal(nic_set_backend(nic_of(r), "backend=none", NULL, &err), -ENOTSUP);
-	features_set(&r->net->vdev.offered, VIRTIO_F_ACCESS_PLATFORM, false);
+	/* Without a driver, the next one is simply offered what there is. */
+	gv_put(&r->gv, VPCI_COMMON_STATUS, 1, 0);
+	assert_true(offered(r, VIRTIO_F_ACCESS_PLATFORM));
 	assert_int_equal(nic_set_backend(nic_of(r), "backend=none", NULL, &err), 0);
 	assert_int_equal(fake_plane.starts, 0);
+	assert_false(offered(r, VIRTIO_F_ACCESS_PLATFORM));
 	nic_get_state(nic_of(r), &now);
 	assert_false(now.running);
 	start_driver(r);
@@ -316,6 +324,58 @@ static void test_past(void **state)
 	rig_free(r);
 }
 
+/* Nothing is offered that a plane in planes= could not carry; what is asked for is. */
+static void test_offer(void **state)
+{
+	struct rig *r = rig_with("queues=2,planes=fake+inprocess");
+
+	assert_true(offered(r, VIRTIO_NET_F_NOTF_COAL));
+	assert_true(offered(r, VIRTIO_NET_F_RSS));
+	rig_free(r);
+	r = rig_with("queues=2,planes=fake+vhost-user");
+	assert_false(offered(r, VIRTIO_NET_F_NOTF_COAL));
+	assert_false(offered(r, VIRTIO_NET_F_RSS));
+	assert_false(offered(r, VIRTIO_NET_F_HOST_USO));
+	assert_true(offered(r, VIRTIO_NET_F_HOST_TSO6));
+	assert_true(offered(r, VIRTIO_NET_F_GUEST_USO6));
+	assert_true(offered(r, VIRTIO_NET_F_CTRL_GUEST_OFFLOADS));
+	assert_true(offered(r, VIRTIO_NET_F_MQ));
+	assert_true(offered(r, VIRTIO_F_RING_RESET));
+	rig_free(r);
+	r = rig_with("queues=2,rss=on,planes=fake+vhost-user");
+	assert_false(offered(r, VIRTIO_NET_F_RSS));
+	rig_free(r);
+}
+
+/* Where there is no vhost, the same TAP is served in this process, if planes= permits. */
+static void test_falls_back(void **state)
+{
+	const char *wanted = "backend=vhost-net,ifname=fbtest0,planes=vhost-net+inprocess";
+	struct fake_host *h = calloc(1, sizeof(*h));
+	struct error err = {0};
+	struct nic_state now;
+	struct nic *nic;
+
+	fake_host_init(h);
+	if (access("/dev/vhost-net", F_OK) == 0 || tap_ops.probe(&err) || geteuid() != 0) {
+		print_message("skip: needs root, a TAP, and no /dev/vhost-net\n");
+		fake_host_fini(h);
+		free(h);
+		skip();
+	}
+	assert_true(nic_create("backend=vhost-net,ifname=fbtest0", 0, &h->host, h->mem,
+			       h->host.loop, &nic, &err) < 0);
+	assert_non_null(strstr(err.text, "/dev/vhost-net"));
+	assert_int_equal(nic_create(wanted, 0, &h->host, h->mem, h->host.loop, &nic, &err), 0);
+	nic_get_state(nic, &now);
+	assert_string_equal(now.plane, "inprocess");
+	assert_string_equal(now.backend, "tap");
+	assert_string_equal(now.attachment, "fbtest0");
+	nic->pci.ops->destroy(&nic->pci);
+	fake_host_fini(h);
+	free(h);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -324,6 +384,7 @@ int main(void)
 		cmocka_unit_test(test_rolls_back), cmocka_unit_test(test_before_driver),
 		cmocka_unit_test(test_paused),	   cmocka_unit_test(test_second),
 		cmocka_unit_test(test_hops),	   cmocka_unit_test(test_past),
+		cmocka_unit_test(test_offer),	   cmocka_unit_test(test_falls_back),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
