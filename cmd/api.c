@@ -4,7 +4,7 @@
 #include <errno.h>
 #include <stdlib.h>
 
-static const struct control_command *const tables[] = {api_vm_commands};
+static const struct control_command *const tables[] = {api_vm_commands, api_net_commands};
 
 static void on_event(void *opaque, const char *event, const char *id, const char *text)
 {
@@ -19,6 +19,7 @@ static void collect(void *opaque, struct control_metrics *out)
 	struct api *api = opaque;
 
 	api_vm_metrics(api, out);
+	api_net_metrics(api, out);
 }
 
 static int register_commands(struct api *api)

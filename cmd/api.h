@@ -26,8 +26,17 @@ void api_close(struct api *api);
 
 /* Tables of commands, each of which gets the struct api as opaque; they end with method NULL. */
 extern const struct control_command api_vm_commands[];
+extern const struct control_command api_net_commands[];
 
-/** The machine's metrics. */
+struct nic;
+/** A NIC as it is at the moment, and all of them in an array; new references. */
+json_t *api_nic_json(struct nic *nic);
+json_t *api_nics_json(struct api *api);
+/** A NIC's counters: an object of names and numbers. */
+json_t *api_nic_counters(struct nic *nic);
+
+/** The machine's metrics, and the NICs'. */
 void api_vm_metrics(struct api *api, struct control_metrics *out);
+void api_net_metrics(struct api *api, struct control_metrics *out);
 
 #endif
