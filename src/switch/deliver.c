@@ -1,0 +1,212 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Theory of operation.
+ *
+ * An out queue is written by one worker at a time. Where there are as many queues as workers, each
+ * worker has queues of its own (plan.c). Where there are not, a worker takes the queue for the
+ * frames of one step, with an exchange that it does not wait for: it tries a bounded number of
+ * times, and then the frames are dropped and counted.
+ *
+ * A receiver without buffers. The frames at the end of the sender's burst are left where they are,
+ * in the sender's own queue, and come again in the next step; nothing is kept here. From the moment
+ * on that a queue was first found full this goes on for retry_cycles, and then frames are dropped
+ * until it has room again: a receiver that has died holds up a sender once, for that long. Only
+ * frames with one destination are held back, so flooding never waits for anybody.
+ */
+#include "net/gso.h"
+#include "switch/worker.h"
+
+#include <errno.h>
+
+#define LOCK_TRIES 1000
+
+static bool out_lock(struct sw_out *out)
+{
+	for (unsigned i = 0; i < LOCK_TRIES; i++) {
+		if (!atomic_load_explicit(&out->busy, memory_order_relaxed) &&
+		    !atomic_exchange_explicit(&out->busy, true, memory_order_acquire))
+			return true;
+		cpu_relax();
+	}
+	return false;
+}
+
+static void out_unlock(struct sw_out *out)
+{
+	atomic_store_explicit(&out->busy, false, memory_order_release);
+}
+
+static enum sw_drop drop_of(int rc)
+{
+	switch (rc) {
+	case -ENOSPC:
+		return SW_DROP_NO_BUFFER;
+	case -EMSGSIZE:
+		return SW_DROP_OVERSIZE;
+	case -EPROTO:
+		return SW_DROP_BROKEN;
+	default:
+		return SW_DROP_MALFORMED;
+	}
+}
+
+/* How many of the frames idx[0 … n), which found no buffers, may stay in their queue. */
+static unsigned hold_back(struct sw_worker *w, struct sw_out *out, const uint8_t *idx, unsigned n)
+{
+	unsigned k = 0;
+
+	if (!out->full_since)
+		out->full_since = w->step_cycles;
+	if (w->step_cycles - out->full_since >= w->plan->retry_cycles)
+		return 0;
+	while (k < n && idx[n - 1 - k] == w->burst - 1 - k)
+		k++;
+	return k;
+}
+
+static void deliver_ring(struct sw_worker *w, struct sw_in *in, const struct sw_dest *d,
+			 struct sw_out *out, const uint8_t *idx, unsigned n, bool may_hold_back)
+{
+	uint64_t extra = 0;
+	struct sink s;
+
+	if (!out->kicks_off) {
+		vq_disable_kicks(out->ring.vq);
+		out->kicks_off = true;
+	}
+	sink_open(&s, w, out->ring.vq, d, n);
+	for (unsigned i = 0; i < n; i++) {
+		unsigned made = 0;
+		int rc = sink_put(&s, &w->frames[idx[i]], &made);
+
+		extra += made;
+		if (likely(!rc)) {
+			extra--;
+			continue;
+		}
+		if (rc == -ENOSPC && !made) {
+			unsigned stay = 0;
+
+			if (may_hold_back)
+				stay = w->held_back = hold_back(w, out, idx + i, n - i);
+			else if (!out->full_since)
+				out->full_since = w->step_cycles;
+			count_drop(in, SW_DROP_NO_BUFFER, n - i - stay);
+			break;
+		}
+		count_drop(in, drop_of(rc), 1);
+		if (rc == -EPROTO && out->ring.attention)
+			out->ring.attention(out->ring.opaque);
+	}
+	sink_close(&s);
+	if (extra)
+		count(&in->c.extra, extra);
+	if (!s.frames)
+		return;
+	if (s.frames == n)
+		out->full_since = 0;
+	count(&in->c.forwarded, s.frames);
+	count(&out->c.frames, s.frames);
+	count(&out->c.bytes, s.bytes);
+	if (vq_flush(out->ring.vq)) {
+		count(&out->c.calls, 1);
+		out->ring.call(out->ring.opaque);
+	}
+}
+
+struct finish {
+	const struct sw_dest *d;
+	unsigned queue;
+};
+
+static int send_finished(void *opaque, const struct iovec *iov, unsigned niov, uint32_t len)
+{
+	struct finish *f = opaque;
+	struct net_frame frame = {iov, niov, len, {0}};
+
+	return f->d->hn->ops->send(f->d->hn, f->queue, &frame, 1) ? 0 : -ENOSPC;
+}
+
+/* Describes frames for the back-end, as many as find room in w->parts and need nothing done. */
+static unsigned describe(struct sw_worker *w, const struct sw_dest *d, const uint8_t *idx,
+			 unsigned n, struct net_frame *frames)
+{
+	unsigned used = 0, i;
+
+	for (i = 0; i < n; i++) {
+		const struct frame *f = &w->frames[idx[i]];
+
+		if (used + 1 + f->nrest > OUT_PARTS || (frame_needs(&f->off) & ~d->offloads_to))
+			break;
+		w->parts[used] = (struct iovec){f->head, f->head_len};
+		memcpy(&w->parts[used + 1], f->rest, f->nrest * sizeof(struct iovec));
+		frames[i] = (struct net_frame){&w->parts[used], f->nrest + 1U, f->len, f->off};
+		used += 1 + f->nrest;
+	}
+	return i;
+}
+
+/* One frame that describe() left: finished here. A negative errno when its fields do not fit. */
+static int send_one(struct sw_worker *w, const struct sw_dest *d, unsigned queue,
+		    const struct frame *f)
+{
+	struct finish finish = {d, queue};
+	struct frame whole = *f;
+
+	if (f->nrest >= OUT_PARTS)
+		frame_make_private(&whole, w->copy);
+	w->parts[0] = (struct iovec){whole.head, whole.head_len};
+	memcpy(&w->parts[1], whole.rest, whole.nrest * sizeof(struct iovec));
+	return net_gso_finish(&(struct net_frame){w->parts, whole.nrest + 1U, f->len, f->off},
+			      send_finished, &finish);
+}
+
+/*
+ * What the back-end takes and does not send it has counted itself, by cause; here it is one cause.
+ * It is one worker at a time that sends to a queue, so the difference of its counters is ours.
+ */
+static void deliver_frames(struct sw_worker *w, struct sw_in *in, const struct sw_dest *d,
+			   struct sw_out *out, const uint8_t *idx, unsigned n)
+{
+	struct hostnet_counters before, after;
+	struct net_frame frames[BURST];
+	uint64_t sent, bad = 0;
+
+	d->hn->ops->counters(d->hn, out->pair, &before);
+	for (unsigned i = 0; i < n;) {
+		unsigned some = describe(w, d, idx + i, n - i, frames);
+
+		if (some)
+			d->hn->ops->send(d->hn, out->pair, frames, some);
+		else if (send_one(w, d, out->pair, &w->frames[idx[i]]) == -EINVAL)
+			bad++;
+		i += some ? some : 1;
+	}
+	d->hn->ops->counters(d->hn, out->pair, &after);
+	sent = after.tx_frames - before.tx_frames;
+	if (sent + bad > n)
+		count(&in->c.extra, sent + bad - n);
+	else
+		count_drop(in, SW_DROP_BACKEND, n - bad - sent);
+	count_drop(in, SW_DROP_MALFORMED, bad);
+	count(&in->c.forwarded, sent);
+	count(&out->c.frames, sent);
+	count(&out->c.bytes, after.tx_bytes - before.tx_bytes);
+}
+
+void sw_deliver(struct sw_worker *w, struct sw_in *in, const struct sw_dest *d, const uint8_t *idx,
+		unsigned n, bool may_hold_back)
+{
+	struct sw_out *out = d->outs[in->pair % d->nouts];
+
+	if (d->shared && unlikely(!out_lock(out))) {
+		count_drop(in, SW_DROP_CONTENDED, n);
+		return;
+	}
+	if (d->hn)
+		deliver_frames(w, in, d, out, idx, n);
+	else
+		deliver_ring(w, in, d, out, idx, n, may_hold_back);
+	if (d->shared)
+		out_unlock(out);
+}

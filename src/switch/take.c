@@ -1,0 +1,144 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Frames out of in queues: snapshots, keys, and what was taken given back to its driver. */
+#include "switch/vlan.h"
+#include "switch/worker.h"
+
+#include <errno.h>
+
+#define FRAME_LOOK_US 20    /* a quiet frame port is asked again after this */
+#define FAULT_LOOK_US 10000 /* a broken queue too */
+
+static inline void look(const void *at)
+{
+	__builtin_prefetch(at);
+	__builtin_prefetch((const char *)at + CACHE_LINE);
+}
+
+/* What the last burst found out holds as long as neither the plan nor an entry has changed. */
+static void check_cache(struct sw_worker *w, struct sw_in *in)
+{
+	uint32_t generation = fdb_generation(w->fdb);
+
+	if (likely(in->cached_generation == generation && in->cached_plan == w->plan->generation))
+		return;
+	in->cached_generation = generation;
+	in->cached_plan = w->plan->generation;
+	in->cached_dst = in->cached_src = 0;
+}
+
+/* The keys of frame i, and the lines of the forwarding database that they will need. */
+static inline void classify(struct sw_worker *w, struct sw_in *in, const struct sw_port_config *c,
+			    unsigned i)
+{
+	struct frame *f = &w->frames[i];
+
+	if (unlikely(!vlan_enter(c, f))) {
+		w->skey[i] = 0;
+		w->dkey[i] = KEY_BAD_VLAN;
+		return;
+	}
+	w->dkey[i] = fdb_key(f->head, f->vid);
+	w->skey[i] = fdb_key(f->head + 6, f->vid);
+	if (unlikely(w->dkey[i] != in->cached_dst))
+		fdb_prefetch(w->fdb, w->dkey[i]);
+	if (unlikely(w->skey[i] != in->cached_src))
+		fdb_prefetch(w->fdb, w->skey[i]);
+}
+
+static void malformed(struct sw_worker *w, unsigned i)
+{
+	w->frames[i].len = 0;
+	w->skey[i] = 0;
+	w->dkey[i] = KEY_MALFORMED;
+}
+
+static void broken(struct sw_worker *w, struct sw_in *in)
+{
+	in->next_look = w->step_cycles + FAULT_LOOK_US * sw_cycles_per_us();
+	if (in->ring.attention)
+		in->ring.attention(in->ring.opaque);
+}
+
+static unsigned take_ring(struct sw_worker *w, struct sw_in *in)
+{
+	const struct sw_dest *src = &w->work->dests[in->port->index];
+	int got = vq_pop(in->ring.vq, w->bufs, BURST, w->iov, BURST_IOV);
+	uint64_t bytes = 0;
+	unsigned n, taken;
+
+	if (unlikely(in->kicks_on)) {
+		vq_disable_kicks(in->ring.vq);
+		in->kicks_on = false;
+	}
+	if (got <= 0) {
+		if (unlikely(got < 0))
+			broken(w, in);
+		return 0;
+	}
+	n = (unsigned)got;
+	for (unsigned i = 0; i < n; i++)
+		look(w->bufs[i].iov[0].iov_base);
+	check_cache(w, in);
+	for (unsigned i = 0; i < n; i++) {
+		if (likely(frame_take(&w->frames[i], &w->bufs[i], src->hdr_len)))
+			classify(w, in, src->config, i);
+		else
+			malformed(w, i);
+	}
+	taken = sw_forward(w, in, n, true);
+	for (unsigned i = 0; i < taken; i++) {
+		bytes += w->bufs[i].out_len;
+		vq_push(in->ring.vq, &w->bufs[i], 0);
+	}
+	if (w->held_back)
+		vq_unpop(in->ring.vq, &w->bufs[taken], w->held_back);
+	count(&in->c.bytes, bytes - (uint64_t)taken * src->hdr_len);
+	if (vq_flush(in->ring.vq))
+		in->ring.call(in->ring.opaque);
+	return n;
+}
+
+static unsigned take_frames(struct sw_worker *w, struct sw_in *in)
+{
+	const struct sw_dest *src = &w->work->dests[in->port->index];
+	uint64_t bytes = 0;
+	unsigned n = 0;
+	ssize_t len = 0;
+
+	if (w->step_cycles < in->next_look)
+		return 0;
+	for (; n < FRAME_BURST; n++) {
+		struct iovec *iov = &w->iov[n];
+		struct net_offload off;
+
+		*iov = (struct iovec){w->frame_bufs + n * FRAME_BUF_LEN, FRAME_BUF_LEN};
+		len = src->hn->ops->recv(src->hn, in->pair, iov, 1, &off);
+		if (len < 0)
+			break;
+		iov->iov_len = (size_t)len;
+		bytes += (uint64_t)len;
+		if (likely(frame_take_private(&w->frames[n], iov, 1, &off)))
+			classify(w, in, src->config, n);
+		else
+			malformed(w, n);
+	}
+	if (n < FRAME_BURST)
+		in->next_look =
+			w->step_cycles + sw_cycles_per_us() * (len == -EAGAIN || len == -EMSGSIZE
+								       ? FRAME_LOOK_US
+								       : FAULT_LOOK_US);
+	if (!n)
+		return 0;
+	check_cache(w, in);
+	count(&in->c.bytes, bytes);
+	return sw_forward(w, in, n, false);
+}
+
+unsigned sw_take(struct sw_worker *w, struct sw_in *in)
+{
+	if (!in->ring.vq)
+		return take_frames(w, in);
+	if (unlikely(w->step_cycles < in->next_look))
+		return 0;
+	return take_ring(w, in);
+}

@@ -1,0 +1,10 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#ifndef SWITCH_TYPES_H
+#define SWITCH_TYPES_H
+
+#include "switch/port.h"
+
+/* The types of port, for table.c. */
+extern const struct port_ops port_tap;
+
+#endif

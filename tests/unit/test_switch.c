@@ -1,0 +1,234 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Forwarding between ring ports: who gets what, unchanged, and everything counted. */
+#include "switch_bed.h"
+
+#include "net/ether.h"
+
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stdio.h>
+
+#include <cmocka.h>
+
+#define ALL 0xffff
+
+static uint8_t frame[70000], got[70000];
+
+/* Sends one frame and expects it at `to` alone of the ports given; NULL: at none. */
+static void pass(struct sw *sw, struct bed_port *from, struct bed_port *to, unsigned len)
+{
+	assert_int_equal(bed_send(from, 0, frame, len, NULL), 0);
+	sw_step(sw);
+	if (!to)
+		return;
+	assert_int_equal(bed_recv(to, 0, got, NULL), len);
+	assert_memory_equal(got, frame, len);
+}
+
+static void greet(struct sw *sw, struct bed_port *from, unsigned mac, struct bed_port **others,
+		  unsigned n)
+{
+	bed_frame(frame, 60, ALL, mac, 1);
+	pass(sw, from, NULL, 60);
+	for (unsigned i = 0; i < n; i++) {
+		assert_int_equal(bed_recv(others[i], 0, got, NULL), 60);
+		assert_memory_equal(got, frame, 60);
+	}
+}
+
+static void test_learning(void **state)
+{
+	struct sw *sw = bed_switch(1, false);
+	struct bed_port *a = bed_add(sw, "id=a", NULL), *b = bed_add(sw, "id=b", NULL);
+	struct bed_port *c = bed_add(sw, "id=c", NULL);
+
+	/* Unknown: to all others. */
+	bed_frame(frame, 64, 2, 1, 5);
+	pass(sw, a, b, 64);
+	assert_int_equal(bed_recv(c, 0, got, NULL), 64);
+	assert_int_equal(bed_recv(a, 0, got, NULL), 0);
+	/* Known by now: back to a alone. */
+	bed_frame(frame, 64, 1, 2, 6);
+	pass(sw, b, a, 64);
+	assert_int_equal(bed_recv(c, 0, got, NULL), 0);
+	bed_frame(frame, 1514, 2, 1, 7);
+	pass(sw, a, b, 1514);
+	assert_int_equal(bed_recv(c, 0, got, NULL), 0);
+	/* It moved: to c. */
+	greet(sw, c, 2, (struct bed_port *[]){a, b}, 2);
+	bed_frame(frame, 100, 2, 1, 8);
+	pass(sw, a, c, 100);
+	assert_int_equal(bed_recv(b, 0, got, NULL), 0);
+	/* To where it is. */
+	bed_frame(frame, 100, 2, 3, 8);
+	pass(sw, c, NULL, 100);
+	assert_int_equal(c->port->in[0]->c.drops[SW_DROP_HAIRPIN], 1);
+	bed_check_balance(sw);
+	/* Its port is gone: unknown again. */
+	bed_remove(c);
+	bed_frame(frame, 100, 2, 1, 9);
+	pass(sw, a, b, 100);
+	bed_check_balance(sw);
+	sw_destroy(sw);
+	bed_free(a);
+	bed_free(b);
+}
+
+static void test_bad_sources(void **state)
+{
+	struct sw *sw = bed_switch(1, false);
+	struct bed_port *a = bed_add(sw, "id=a", NULL), *b = bed_add(sw, "id=b", NULL);
+	struct net_offload off = {.flags = NET_NEEDS_CSUM, .csum_start = 60, .csum_offset = 16};
+
+	bed_frame(frame, 64, 2, 1, 5);
+	frame[6] |= 1;
+	pass(sw, a, NULL, 64);
+	memset(frame + 6, 0, 6);
+	pass(sw, a, NULL, 64);
+	assert_int_equal(a->port->in[0]->c.drops[SW_DROP_SOURCE], 2);
+	bed_frame(frame, 64, 2, 1, 5);
+	pass(sw, a, NULL, 13);
+	assert_int_equal(a->port->in[0]->c.drops[SW_DROP_MALFORMED], 1);
+	bed_send(a, 0, frame, 64, &off); /* not negotiated, and beyond the end */
+	sw_step(sw);
+	assert_int_equal(a->port->in[0]->c.drops[SW_DROP_MALFORMED], 2);
+	memcpy(frame, "\x01\x80\xc2\x00\x00\x0e", 6);
+	pass(sw, a, NULL, 64);
+	assert_int_equal(a->port->in[0]->c.drops[SW_DROP_RESERVED], 1);
+	assert_int_equal(bed_recv(b, 0, got, NULL), 0);
+	bed_check_balance(sw);
+	sw_destroy(sw);
+	bed_free(a);
+	bed_free(b);
+}
+
+/* Every kind of ring and of scattering, every size: the bytes arrive as they were. */
+static void test_shapes(void **state)
+{
+	static const struct bed_setup shapes[] = {
+		{0},
+		{.packed = true},
+		{.event_idx = true, .mergeable = true},
+		{.packed = true, .mergeable = true, .rx_len = 256},
+		{.in_order = true},
+		{.packed = true, .in_order = true, .mergeable = true},
+		{.legacy = true},
+		{.tx_parts = 3, .rx_parts = 4},
+		{.tx_parts = 16, .rx_parts = 3, .mergeable = true, .rx_len = 600},
+		{.rx_parts = 2, .rx_len = 70000 / 2, .rx_bufs = 8},
+	};
+	static const unsigned sizes[] = {14, 15, 17, 31, 59, 60, 63, 64, 65, 127, 1514, 1900};
+
+	for (unsigned i = 0; i < ARRAY_SIZE(shapes); i++) {
+		for (unsigned k = 0; k < ARRAY_SIZE(shapes); k++) {
+			struct sw *sw = bed_switch(1, false);
+			struct bed_port *a = bed_add(sw, "id=a", &shapes[i]);
+			struct bed_port *b = bed_add(sw, "id=b", &shapes[k]);
+
+			greet(sw, b, 2, &a, 1);
+			for (unsigned s = 0; s < ARRAY_SIZE(sizes); s++) {
+				bed_frame(frame, sizes[s], 2, 1, s);
+				pass(sw, a, b, sizes[s]);
+			}
+			for (unsigned n = 0; n < 300; n++) {
+				bed_frame(frame, 64 + n, 2, 1, n);
+				pass(sw, a, b, 64 + n);
+			}
+			bed_check_balance(sw);
+			sw_destroy(sw);
+			bed_free(a);
+			bed_free(b);
+		}
+	}
+}
+
+static void test_bursts(void **state)
+{
+	struct sw *sw = bed_switch(1, false);
+	struct bed_port *a = bed_add(sw, "id=a", NULL), *b = bed_add(sw, "id=b", NULL);
+	struct bed_port *c = bed_add(sw, "id=c", NULL);
+	unsigned seq[3] = {0}, want[3] = {0};
+
+	greet(sw, b, 2, (struct bed_port *[]){a, c}, 2);
+	greet(sw, c, 3, (struct bed_port *[]){a, b}, 2);
+	/* To b, to c and to all, mixed: each sees its own in order. */
+	for (unsigned round = 0; round < 200; round++) {
+		for (unsigned i = 0; i < 1 + round % 100; i++) {
+			unsigned which = (i * 7 + round) % 11 % 3;
+
+			bed_frame(frame, 200, which == 2 ? ALL : which + 2, 1, 0);
+			store_le32(frame + 20, seq[which]++);
+			assert_int_equal(bed_add_frame(a, 0, frame, 200, NULL), 0);
+		}
+		bed_publish(a, 0);
+		while (sw_step(sw))
+			;
+		for (unsigned k = 0; k < 2; k++) {
+			unsigned all = want[2];
+
+			while (bed_recv(k ? c : b, 0, got, NULL)) {
+				bool many = got[0] == 0xff;
+
+				assert_int_equal(load_le32(got + 20), many ? all : want[k]);
+				*(many ? &all : &want[k]) += 1;
+			}
+			assert_int_equal(all, seq[2]);
+			if (k)
+				want[2] = all;
+		}
+	}
+	assert_int_equal(want[0], seq[0]);
+	assert_int_equal(want[1], seq[1]);
+	bed_check_balance(sw);
+	sw_destroy(sw);
+	bed_free(a);
+	bed_free(b);
+	bed_free(c);
+}
+
+static void test_no_buffers(void **state)
+{
+	const struct bed_setup few = {.rx_bufs = 10}, none = {.rx_bufs = BED_NO_RX};
+	const struct bed_setup small = {.rx_len = 500};
+	struct sw *sw = bed_switch(1, false);
+	struct bed_port *a = bed_add(sw, "id=a", NULL), *b = bed_add(sw, "id=b", &few);
+	struct bed_port *c = bed_add(sw, "id=c", &none), *d = bed_add(sw, "id=d", &small);
+	const struct sw_in *in = a->port->in[0];
+
+	greet(sw, b, 2, (struct bed_port *[]){a, d}, 2);
+	greet(sw, d, 4, (struct bed_port *[]){a, b}, 2);
+	bed_frame(frame, 64, 2, 1, 0);
+	for (unsigned i = 0; i < 16; i++)
+		bed_add_frame(a, 0, frame, 64, NULL);
+	bed_publish(a, 0);
+	sw_step(sw);
+	assert_int_equal(in->c.drops[SW_DROP_NO_BUFFER], 6);
+	bed_frame(frame, 1000, 4, 1, 0);
+	pass(sw, a, NULL, 1000);
+	assert_int_equal(in->c.drops[SW_DROP_OVERSIZE], 1);
+	/* The next one fits. */
+	bed_frame(frame, 100, 4, 1, 0);
+	pass(sw, a, d, 100);
+	bed_check_balance(sw);
+	sw_out_stop(b->port, 0);
+	bed_frame(frame, 100, 2, 1, 0);
+	pass(sw, a, NULL, 100);
+	assert_int_equal(in->c.drops[SW_DROP_DOWN], 1);
+	bed_check_balance(sw);
+	sw_destroy(sw);
+	bed_free(a);
+	bed_free(b);
+	bed_free(c);
+	bed_free(d);
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(test_learning),   cmocka_unit_test(test_bad_sources),
+		cmocka_unit_test(test_shapes),	   cmocka_unit_test(test_bursts),
+		cmocka_unit_test(test_no_buffers),
+	};
+
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
