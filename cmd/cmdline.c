@@ -107,6 +107,15 @@ static int set_net(struct cmdline *c, const char *value, struct error *err)
 	return 0;
 }
 
+static int set_disk(struct cmdline *c, const char *value, struct error *err)
+{
+	if (c->config.ndisks == MACHINE_DISKS_MAX)
+		return error_set(err, -EINVAL, "--disk: there is room for %u disks",
+				 MACHINE_DISKS_MAX);
+	c->disks[c->config.ndisks++] = value;
+	return 0;
+}
+
 static int set_serial(struct cmdline *c, const char *value, struct error *err)
 {
 	if (!strcmp(value, "stdio")) {
@@ -187,6 +196,7 @@ const struct cmdline_option cmdline_options[] = {
 	{"net", "KEY=VALUE,...",
 	 "a NIC, see below; --net alone is virtio-net on user networking; repeatable", set_net,
 	 .alone = true},
+	{"disk", "KEY=VALUE,...", "a disk, see below; path= names the image; repeatable", set_disk},
 	{"serial", "stdio|null|file=PATH", "where the guest's serial port goes (stdio)",
 	 set_serial},
 	{"api-socket", "PATH", "where viaductctl and other clients reach this machine (nowhere)",
@@ -271,6 +281,7 @@ int cmdline_parse(struct cmdline *c, int argc, char **argv, struct error *err)
 		.log_level = LOG_LEVEL_WARN,
 	};
 	c->config.nets = c->nets;
+	c->config.disks = c->disks;
 	ret = parse_options(c, argc, argv, err);
 	if (!ret && c->what == CMDLINE_RUN && !c->config.kernel)
 		ret = error_set(err, -EINVAL, "--kernel is missing: see --help");

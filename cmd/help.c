@@ -3,6 +3,7 @@
 #include "cmdline.h"
 
 #include "dataplane/plane.h"
+#include "device/disk.h"
 #include "device/nic.h"
 #include "hostnet/hostnet.h"
 
@@ -68,6 +69,16 @@ void cmdline_help(void)
 			continue;
 		snprintf(head, sizeof(head), "--net planes=%s", (*plane)->name);
 		keys(head, (*plane)->help, (*plane)->keys);
+	}
+	keys("--disk", "keys of every disk", disk_common_keys);
+	keys("--disk", "the image", block_common_keys);
+	for (const struct disk_ops *const *disk = disk_table; *disk; disk++) {
+		snprintf(head, sizeof(head), "--disk model=%s", (*disk)->name);
+		keys(head, (*disk)->help, (*disk)->keys);
+	}
+	for (const struct block_ops *const *block = block_table; *block; block++) {
+		snprintf(head, sizeof(head), "--disk format=%s", (*block)->name);
+		keys(head, (*block)->help, (*block)->keys);
 	}
 	printf("\nExit status: 0 the guest powered off, 2 bad command line, 3 this host cannot do "
 	       "it,\n4 the guest crashed, 1 anything else.\n");

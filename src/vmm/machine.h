@@ -21,6 +21,7 @@ enum machine_result {
 };
 
 #define MACHINE_MEMORY_MIN (2 * MIB)
+#define MACHINE_DISKS_MAX  64
 
 struct machine_config {
 	const char *kernel;
@@ -34,6 +35,8 @@ struct machine_config {
 	bool no_reboot;
 	const char *const *nets; /* --net values */
 	unsigned nnets;
+	const char *const *disks; /* --disk values */
+	unsigned ndisks;
 	bool no_irqfd, no_ioeventfd, no_coalesce; /* test aids */
 	bool unpack;				  /* a bzImage is unpacked here, not in the guest */
 };

@@ -94,6 +94,38 @@ static enum machine_result add_nic(struct machine *m, unsigned index, struct err
 	return ret == -EEXIST ? MACHINE_USAGE : MACHINE_FAILED;
 }
 
+static bool disk_id_taken(const struct machine *m, const char *id)
+{
+	for (unsigned i = 0; i < m->ndisks; i++)
+		if (!strcmp(m->disks[i]->id, id))
+			return true;
+	return false;
+}
+
+static enum machine_result add_disk(struct machine *m, unsigned index, struct error *err)
+{
+	struct pci_dev *pci = NULL;
+	struct disk *disk;
+	int ret = disk_create(m->config->disks[index], index, &m->disk_home, &disk, &pci, err);
+
+	if (ret)
+		return ret == -EINVAL || ret == -ERANGE ? MACHINE_USAGE : MACHINE_HOST;
+	if (disk_id_taken(m, disk->id) || (pci && pci_bus_find(m->pci, pci->id)))
+		ret = error_set(err, -EEXIST,
+				"--disk %s: another device has this id already: give each its own "
+				"with id=",
+				disk->id);
+	else if (pci)
+		ret = pci_bus_add(m->pci, pci, PCI_SLOT_ANY, 0, err);
+	if (!ret) {
+		m->disks[m->ndisks++] = disk;
+		return MACHINE_OFF;
+	}
+	if (pci)
+		pci->ops->destroy(pci);
+	return ret == -EEXIST ? MACHINE_USAGE : MACHINE_FAILED;
+}
+
 /*
  * Port writes that may wait for the next exit: characters to send (a driver that waits for them to
  * be gone reads a register, which is an exit), and the clock's index register, which does nothing
@@ -125,6 +157,10 @@ enum machine_result machine_add_devices(struct machine *m, const struct platform
 	batch_writes(m);
 	for (unsigned i = 0; i < m->config->nnets && result == MACHINE_OFF; i++)
 		result = add_nic(m, i, err);
+	m->disk_home = (struct disk_home){
+		.host = &m->vm->host, .mem = m->mem, .loop = m->loop, .pio = m->vm->pio};
+	for (unsigned i = 0; i < m->config->ndisks && result == MACHINE_OFF; i++)
+		result = add_disk(m, i, err);
 	return result;
 }
 

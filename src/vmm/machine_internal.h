@@ -4,6 +4,7 @@
 
 /* What machine.c, machine_boot.c and machine_devices.c share. */
 #include "bus/pci.h"
+#include "device/disk.h"
 #include "device/nic.h"
 #include "device/pm.h"
 #include "device/ports.h"
@@ -27,6 +28,9 @@ struct machine {
 	struct ports *ports;
 	struct pci_bus *pci;
 	struct nic *nics; /* in the order in which they were added */
+	struct disk_home disk_home;
+	struct disk *disks[MACHINE_DISKS_MAX];
+	unsigned ndisks;
 
 	int kernel_fd, initrd_fd;
 	uint64_t low_ram, high_ram; /* bytes below and above 4 GiB */
