@@ -12,7 +12,7 @@ image() {
 
 cat >"$test_dir/disk.sh" <<'GUEST'
 . /lib/test.sh
-modprobe ext4
+modprobe -a -q crc32c_generic crc32c-intel ext4
 mkdir -p /mnt/disk /mnt/tools
 for disk in /sys/block/vd*; do
   [ "$(cat "$disk/serial")" != tools ] || mount -t ext4 -o ro "/dev/${disk##*/}" /mnt/tools
