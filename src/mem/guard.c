@@ -33,7 +33,6 @@ struct mem_guard {
 
 static _Atomic(struct mem_guard *) guards;
 static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
-static bool installed;
 static struct sigaction before;
 
 static bool guards_address(struct mem_guard *g, uintptr_t at, uintptr_t *start, uintptr_t *end)
@@ -87,17 +86,22 @@ static void on_sigbus(int sig, siginfo_t *info, void *context)
 	errno = saved;
 }
 
+/* Others may have put theirs in our place since: theirs gets what is not ours. */
 static int install(struct error *err)
 {
 	struct sigaction action = {.sa_sigaction = on_sigbus, .sa_flags = SA_SIGINFO | SA_ONSTACK};
+	struct sigaction present;
 
-	if (installed)
-		return 0;
 	sigemptyset(&action.sa_mask);
-	if (sigaction(SIGBUS, &action, &before) < 0)
-		return error_set(err, -errno, "cannot handle SIGBUS: %s", error_name(errno));
-	installed = true;
-	return 0;
+	if (sigaction(SIGBUS, NULL, &present) < 0)
+		goto fail;
+	if ((present.sa_flags & SA_SIGINFO) && present.sa_sigaction == on_sigbus)
+		return 0;
+	before = present;
+	if (sigaction(SIGBUS, &action, NULL) == 0)
+		return 0;
+fail:
+	return error_set(err, -errno, "cannot handle SIGBUS: %s", error_name(errno));
 }
 
 static struct mem_guard *find_empty(void)

@@ -31,7 +31,9 @@ struct echo {
 
 	pthread_t loop_thread, worker;
 	_Atomic bool stop;
-	pthread_mutex_t lock; /* held by the worker for one round: its quiescent point is outside */
+	pthread_mutex_t *lock; /* held by the worker for a round: its quiescent point is outside */
+	pthread_mutex_t own_lock;
+	struct echo *second; /* served by the same worker, on the same loop */
 	struct vhost_backend_queue *queues[ECHO_QUEUES]; /* those that run */
 
 	/* What was told; under the lock. */
@@ -50,11 +52,11 @@ static inline int echo_start(void *opaque, struct vhost_backend_queue *q, struct
 
 	if (e->refuse_start)
 		return error_set(err, -ENOMEM, "the owner has no room");
-	pthread_mutex_lock(&e->lock);
+	pthread_mutex_lock(e->lock);
 	assert_null(e->queues[q->index]);
 	e->queues[q->index] = q;
 	e->starts++;
-	pthread_mutex_unlock(&e->lock);
+	pthread_mutex_unlock(e->lock);
 	return 0;
 }
 
@@ -62,22 +64,22 @@ static inline void echo_stop(void *opaque, struct vhost_backend_queue *q)
 {
 	struct echo *e = opaque;
 
-	pthread_mutex_lock(&e->lock);
+	pthread_mutex_lock(e->lock);
 	assert_ptr_equal(e->queues[q->index], q);
 	e->queues[q->index] = NULL;
 	e->stops++;
-	pthread_mutex_unlock(&e->lock);
+	pthread_mutex_unlock(e->lock);
 }
 
 static inline void echo_connection(void *opaque, bool connected, const char *why)
 {
 	struct echo *e = opaque;
 
-	pthread_mutex_lock(&e->lock);
+	pthread_mutex_lock(e->lock);
 	for (unsigned i = 0; i < ECHO_QUEUES; i++)
 		assert_null(e->queues[i]);
 	e->connections += connected;
-	pthread_mutex_unlock(&e->lock);
+	pthread_mutex_unlock(e->lock);
 	atomic_store(&e->connected, connected);
 }
 
@@ -85,9 +87,9 @@ static inline void echo_features(void *opaque, uint64_t features)
 {
 	struct echo *e = opaque;
 
-	pthread_mutex_lock(&e->lock);
+	pthread_mutex_lock(e->lock);
 	e->features = features;
-	pthread_mutex_unlock(&e->lock);
+	pthread_mutex_unlock(e->lock);
 }
 
 static inline int echo_mtu(void *opaque, uint16_t mtu)
@@ -96,9 +98,9 @@ static inline int echo_mtu(void *opaque, uint16_t mtu)
 
 	if (mtu > 9000)
 		return -EINVAL;
-	pthread_mutex_lock(&e->lock);
+	pthread_mutex_lock(e->lock);
 	e->mtu = mtu;
-	pthread_mutex_unlock(&e->lock);
+	pthread_mutex_unlock(e->lock);
 	return 0;
 }
 
@@ -106,9 +108,9 @@ static inline void echo_announce(void *opaque, const uint8_t mac[6])
 {
 	struct echo *e = opaque;
 
-	pthread_mutex_lock(&e->lock);
+	pthread_mutex_lock(e->lock);
 	memcpy(e->announced, mac, 6);
-	pthread_mutex_unlock(&e->lock);
+	pthread_mutex_unlock(e->lock);
 }
 
 static inline uint32_t echo_copy(const struct vq_buf *to, const struct vq_buf *from)
@@ -152,18 +154,28 @@ static inline bool echo_pair(struct echo *e, struct vhost_backend_queue *rx,
 	return room > 0;
 }
 
+static inline bool echo_round(struct echo *e)
+{
+	bool busy = false;
+
+	for (unsigned i = 0; i < ECHO_QUEUES; i += 2)
+		if (e->queues[i] && e->queues[i + 1])
+			busy |= echo_pair(e, e->queues[i], e->queues[i + 1]);
+	return busy;
+}
+
 static inline void *echo_work(void *arg)
 {
 	struct echo *e = arg;
 
 	while (!atomic_load(&e->stop)) {
-		bool busy = false;
+		bool busy;
 
-		pthread_mutex_lock(&e->lock);
-		for (unsigned i = 0; i < ECHO_QUEUES; i += 2)
-			if (e->queues[i] && e->queues[i + 1])
-				busy |= echo_pair(e, e->queues[i], e->queues[i + 1]);
-		pthread_mutex_unlock(&e->lock);
+		pthread_mutex_lock(e->lock);
+		busy = echo_round(e);
+		if (e->second)
+			busy |= echo_round(e->second);
+		pthread_mutex_unlock(e->lock);
 		if (busy)
 			sched_yield();
 		else
@@ -211,11 +223,8 @@ static const struct vhost_backend_ops echo_ops = {
 	 1ULL << VIRTIO_NET_F_STATUS | 1ULL << VIRTIO_NET_F_MAC | 1ULL << VIRTIO_NET_F_MTU | \
 	 1ULL << VIRTIO_NET_F_MQ)
 
-/* Everything but the back-end itself: params may be changed before echo_up(). */
-static inline void echo_init(struct echo *e, const char *path, bool server)
+static inline void echo_prepare(struct echo *e, const char *path, bool server)
 {
-	struct error err;
-
 	log_set_level(getenv("PB_LOG") ? LOG_LEVEL_DEBUG : LOG_LEVEL_ERROR);
 	*e = (struct echo){.params = {
 				   .name = "port0",
@@ -228,9 +237,30 @@ static inline void echo_init(struct echo *e, const char *path, bool server)
 				   .ops = &echo_ops,
 			   }};
 	e->params.opaque = e;
+}
+
+/* One that is served by first's worker and loop, to be taken down before it. */
+static inline void echo_init_second(struct echo *e, const char *path, bool server,
+				    struct echo *first)
+{
+	echo_prepare(e, path, server);
+	e->loop = e->params.loop = first->loop;
+	e->lock = first->lock;
+	pthread_mutex_lock(e->lock);
+	first->second = e;
+	pthread_mutex_unlock(e->lock);
+}
+
+/* Everything but the back-end itself: params may be changed before echo_up(). */
+static inline void echo_init(struct echo *e, const char *path, bool server)
+{
+	struct error err;
+
+	echo_prepare(e, path, server);
 	e->loop = e->params.loop = loop_create(&err);
 	assert_non_null(e->loop);
-	pthread_mutex_init(&e->lock, NULL);
+	pthread_mutex_init(&e->own_lock, NULL);
+	e->lock = &e->own_lock;
 	assert_int_equal(thread_start(&e->loop_thread, "loop", THREAD_ANY_CPU, echo_loop, e, &err),
 			 0);
 	assert_int_equal(thread_start(&e->worker, "worker", THREAD_ANY_CPU, echo_work, e, &err), 0);
@@ -256,7 +286,7 @@ static inline void echo_done(struct echo *e)
 	pthread_join(e->loop_thread, NULL);
 	pthread_join(e->worker, NULL);
 	loop_destroy(e->loop);
-	pthread_mutex_destroy(&e->lock);
+	pthread_mutex_destroy(&e->own_lock);
 }
 
 #endif
