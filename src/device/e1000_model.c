@@ -35,7 +35,7 @@ static int set_link(struct nic *nic, bool up)
 {
 	struct e1000 *e = e1000_of(&nic->pci);
 
-	e->chip.admin_up = up;
+	nic_chip_cable(&e->chip, up);
 	pthread_mutex_lock(&e->chip.lock);
 	e1000_update_link(e, mii_set_cable(&e->phy, up));
 	pthread_mutex_unlock(&e->chip.lock);

@@ -22,7 +22,7 @@ static int set_link(struct nic *nic, bool up)
 {
 	struct i82559 *i = i82559_of(&nic->pci);
 
-	i->chip.admin_up = up;
+	nic_chip_cable(&i->chip, up);
 	pthread_mutex_lock(&i->chip.lock);
 	(void)mii_set_cable(&i->phy, up);
 	i82559_update_link(i);

@@ -150,6 +150,14 @@ void nic_chip_step_begin(struct nic_chip *chip)
 	nic_post_drain(&chip->post);
 }
 
+void nic_chip_cable(struct nic_chip *chip, bool up)
+{
+	if (up == chip->admin_up)
+		return;
+	chip->admin_up = up;
+	nic_notify(&chip->nic, NIC_EVENT_LINK, "the guest's link is %s", up ? "up" : "down");
+}
+
 void nic_chip_pause(struct pci_dev *dev, bool paused)
 {
 	nic_worker_pause(&nic_chip_of(dev)->worker, paused);

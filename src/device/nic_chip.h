@@ -174,6 +174,9 @@ void nic_chip_in(const struct nic_chip *chip, struct nic_chip_in *in, const stru
 /** Copies n of its len + NIC_CHIP_FCS bytes, from offset on. */
 void nic_chip_copy_out(const struct nic_chip_in *in, uint32_t offset, uint8_t *to, uint32_t n);
 
+/** The host plugs the cable in or out: notes it, and tells the observer. For set_link. */
+void nic_chip_cable(struct nic_chip *chip, bool up);
+
 /** pci_dev_ops.pause: the worker stands still, or goes on. */
 void nic_chip_pause(struct pci_dev *dev, bool paused);
 

@@ -32,7 +32,7 @@ static int set_link(struct nic *nic, bool up)
 {
 	struct rtl8139 *r = rtl8139_of(&nic->pci);
 
-	r->chip.admin_up = up;
+	nic_chip_cable(&r->chip, up);
 	pthread_mutex_lock(&r->chip.lock);
 	rtl8139_update_link(r, mii_set_cable(&r->phy, up));
 	pthread_mutex_unlock(&r->chip.lock);

@@ -1,6 +1,6 @@
 # shellcheck shell=bash
 # SPDX-License-Identifier: Apache-2.0
-# For the tests of the command line, which run-all starts with VIADUCT (the program), GUEST (the
+# For the tests of the command line, which run-all starts with VIADUCT and VIADUCTCTL (the programs), GUEST (the
 # bare guest of guest.S) and CLI_TMP (a folder of their own) set. A result is one line: "ok NAME",
 # "not ok NAME: reason" or "skip NAME: reason".
 
