@@ -410,6 +410,7 @@ const struct plane_ops inprocess_ops = {
 	.attachment = inproc_attachment,
 	.attachment_counters = inproc_attachment_counters,
 	.announce = inproc_announce,
+	.capture = inproc_capture,
 	.frames = inproc_frames,
 	.close = inproc_close,
 };

@@ -5,6 +5,7 @@
 #include "dataplane/plane.h"
 #include "hostnet/hostnet.h"
 #include "mem/quiesce.h"
+#include "net/capture.h"
 #include "vring/device.h"
 
 #include <pthread.h>
@@ -111,6 +112,7 @@ struct inproc_pair {
 	unsigned index;
 
 	/* The worker's view of what the control thread replaces; loaded once a step. */
+	struct capture *capture; /* NULL: none */
 	const struct inproc_config *config;
 	uint64_t mem_generation;
 
@@ -121,8 +123,10 @@ struct inproc_pair {
 	struct vq_buf tx_bufs[TX_BURST];
 	struct iovec tx_iov[TX_IOV];
 	struct net_frame tx_frames[TX_BURST];
-	uint8_t tx_of[TX_BURST];      /* the chain that frame n came in */
-	uint8_t tx_verdict[TX_BURST]; /* enum plane_drop, or PLANE_DROP_COUNT: sent */
+	unsigned tx_nframes;		       /* in tx_frames; for a capture */
+	uint8_t tx_of[TX_BURST];	       /* the chain that frame n came in */
+	uint8_t tx_verdict[TX_BURST];	       /* enum plane_drop, or PLANE_DROP_COUNT: sent */
+	struct net_frame tx_refused[TX_BURST]; /* those with a verdict from the start */
 
 	/* Receive. */
 	bool net_ready;		  /* the back-end may have frames */
@@ -186,6 +190,7 @@ struct inproc {
 	uint32_t rx_offloads; /* … and may be given, by the features alone */
 
 	_Atomic(struct inproc_config *) config;
+	_Atomic(struct capture *) capture;
 	_Atomic(struct steer *) steer; /* made when first needed, kept until close */
 	struct inproc_pair **pairs;
 };
@@ -219,6 +224,11 @@ int inproc_take_config(struct inproc *p, const struct plane_net_config *net);
 
 /** Sends the announcement that was asked for (in the worker, or parked). */
 void inproc_announce_now(struct inproc_pair *pair);
+
+/* inprocess_capture.c: what is recorded. why: PLANE_DROP_COUNT, or why it goes no further. */
+int inproc_capture(struct plane *plane, struct capture *capture);
+void inproc_record(struct inproc_pair *pair, enum pcapng_direction direction,
+		   const struct iovec *iov, unsigned niov, enum plane_drop why);
 
 /* inprocess_step.c */
 

@@ -44,6 +44,21 @@ static void drop(struct inproc_pair *pair, uint32_t len, enum plane_drop why)
 	count_drop(&pair->rx, why);
 }
 
+/* The same for a frame in our own memory. */
+static void drop_bytes(struct inproc_pair *pair, uint8_t *data, uint32_t len, enum plane_drop why)
+{
+	struct iovec iov = {data, len};
+
+	drop(pair, len, why);
+	if (unlikely(pair->capture))
+		inproc_record(pair, PCAPNG_INBOUND, &iov, 1, why);
+}
+
+static void drop_copied(struct inproc_pair *pair, const struct rx_frame *frame, enum plane_drop why)
+{
+	drop_bytes(pair, (uint8_t *)(uintptr_t)frame->data, frame->len, why);
+}
+
 int inproc_rx_copy(struct inproc_pair *pair, const struct rx_frame *frame)
 {
 	struct inproc_queue *q = &pair->rx;
@@ -51,12 +66,12 @@ int inproc_rx_copy(struct inproc_pair *pair, const struct rx_frame *frame)
 	uint32_t room;
 
 	if (!q->running) {
-		drop(pair, frame->len, PLANE_DROP_BROKEN);
+		drop_copied(pair, frame, PLANE_DROP_BROKEN);
 		return 1;
 	}
 	room = rx_pool_fill(pair, frame->len);
 	if (!q->running) {
-		drop(pair, frame->len, PLANE_DROP_BROKEN);
+		drop_copied(pair, frame, PLANE_DROP_BROKEN);
 		return 1;
 	}
 	if (room < frame->len) {
@@ -66,13 +81,18 @@ int inproc_rx_copy(struct inproc_pair *pair, const struct rx_frame *frame)
 
 		if (pool->tail == pool->head || (pair->p->mergeable && !full))
 			return 0;
-		drop(pair, frame->len, PLANE_DROP_OVERSIZE);
+		drop_copied(pair, frame, PLANE_DROP_OVERSIZE);
 		return 1;
 	}
 	rx_pool_prepare(pair);
 	iov_write(pool->first, (unsigned)(&pool->iov[pool->iov_tail] - pool->first), 0, frame->data,
 		  frame->len);
 	count_in(q, frame->len);
+	if (unlikely(pair->capture)) {
+		struct iovec iov = {(uint8_t *)(uintptr_t)frame->data, frame->len};
+
+		inproc_record(pair, PCAPNG_INBOUND, &iov, 1, PLANE_DROP_COUNT);
+	}
 	rx_pool_deliver(pair, &frame->meta, frame->len);
 	return 1;
 }
@@ -99,6 +119,26 @@ struct received {
 	uint8_t look[LOOK_LEN];
 	unsigned look_len;
 };
+
+/* Records a frame where it lies. */
+static void record(struct inproc_pair *pair, const struct received *r, enum plane_drop why)
+{
+	struct iovec iov[RX_PARTS + 1];
+	uint32_t in_pool = MIN(r->len, r->room);
+	unsigned n = iov_slice(pair->pool.first, (unsigned)(r->end - pair->pool.first), 0, in_pool,
+			       iov, RX_PARTS);
+
+	if (r->len > in_pool)
+		iov[n++] = (struct iovec){pair->spill, r->len - in_pool};
+	inproc_record(pair, PCAPNG_INBOUND, iov, n, why);
+}
+
+static void lose(struct inproc_pair *pair, const struct received *r, enum plane_drop why)
+{
+	drop(pair, r->len, why);
+	if (unlikely(pair->capture))
+		record(pair, r, why);
+}
 
 static void look_at(struct inproc_pair *pair, struct received *r, unsigned max)
 {
@@ -129,7 +169,7 @@ static void steer_away(struct inproc_pair *pair, const struct received *r, unsig
 	struct rx_frame *frame = steer_frame(pair);
 
 	if (!frame) {
-		drop(pair, r->len, PLANE_DROP_STEER);
+		lose(pair, r, PLANE_DROP_STEER);
 		return;
 	}
 	gather(pair, &r->meta, r->end, r->room, r->len, frame);
@@ -203,7 +243,7 @@ static int fit_offload(struct inproc_pair *pair, struct received *r)
 static void spilled(struct inproc_pair *pair, const struct received *r)
 {
 	if (!pair->p->mergeable) {
-		drop(pair, r->len, PLANE_DROP_OVERSIZE);
+		lose(pair, r, PLANE_DROP_OVERSIZE);
 		return;
 	}
 	gather(pair, &r->meta, r->end, r->room, r->len, pair->stash);
@@ -216,20 +256,19 @@ static void received(struct inproc_pair *pair, struct received *r)
 	const struct inproc_config *config = pair->config;
 
 	if (unlikely(r->len < ETHER_HLEN || r->len > NET_FRAME_MAX)) {
-		drop(pair, r->len,
-		     r->len < ETHER_HLEN ? PLANE_DROP_MALFORMED : PLANE_DROP_OVERSIZE);
+		lose(pair, r, r->len < ETHER_HLEN ? PLANE_DROP_MALFORMED : PLANE_DROP_OVERSIZE);
 		return;
 	}
 	if (config->filter || config->hash) {
 		look_at(pair, r, config->hash ? LOOK_LEN : FILTER_LEN);
 		if (config->filter &&
 		    !rx_filter_accepts(&config->net.filter, r->look, r->look_len)) {
-			drop(pair, r->len, PLANE_DROP_RX_FILTER);
+			lose(pair, r, PLANE_DROP_RX_FILTER);
 			return;
 		}
 	}
 	if (unlikely(fit_offload(pair, r))) {
-		drop(pair, r->len, PLANE_DROP_OFFLOAD);
+		lose(pair, r, PLANE_DROP_OFFLOAD);
 		return;
 	}
 	if (unlikely(config->hash)) {
@@ -245,6 +284,8 @@ static void received(struct inproc_pair *pair, struct received *r)
 		return;
 	}
 	count_in(&pair->rx, r->len);
+	if (unlikely(pair->capture))
+		record(pair, r, PLANE_DROP_COUNT);
 	rx_pool_deliver(pair, &r->meta, r->len);
 }
 
@@ -345,7 +386,7 @@ static int receive_link_down(struct inproc_pair *pair)
 	ssize_t len = hn->ops->recv(hn, pair->index, &iov, 1, &off);
 
 	if (len > 0)
-		drop(pair, (uint32_t)len, PLANE_DROP_LINK_DOWN);
+		drop_bytes(pair, pair->spill, (uint32_t)len, PLANE_DROP_LINK_DOWN);
 	else if (len == -EAGAIN)
 		pair->net_ready = false;
 	else if (len < 0 && len != -EMSGSIZE)
@@ -357,7 +398,7 @@ static int receive_link_down(struct inproc_pair *pair)
 static bool settle(struct inproc_pair *pair, struct rx_frame *frame)
 {
 	if (unlikely(!pair->config->link_up)) {
-		drop(pair, frame->len, PLANE_DROP_LINK_DOWN);
+		drop_copied(pair, frame, PLANE_DROP_LINK_DOWN);
 		return true;
 	}
 	if (likely(inproc_rx_copy(pair, frame)))
@@ -367,7 +408,7 @@ static bool settle(struct inproc_pair *pair, struct rx_frame *frame)
 	pair->rx_wait_until = frame->since + WAIT_NS;
 	if (clock_ns() < pair->rx_wait_until)
 		return false;
-	drop(pair, frame->len, PLANE_DROP_NO_RX_BUFFER);
+	drop_copied(pair, frame, PLANE_DROP_NO_RX_BUFFER);
 	return true;
 }
 
@@ -461,11 +502,11 @@ void inproc_rx_drain(struct inproc_pair *pair)
 
 	inproc_reload(pair);
 	if (pair->rx_stashed && !inproc_rx_copy(pair, pair->stash))
-		drop(pair, pair->stash->len, PLANE_DROP_NO_RX_BUFFER);
+		drop_copied(pair, pair->stash, PLANE_DROP_NO_RX_BUFFER);
 	pair->rx_stashed = false;
 	while (atomic_load(&pair->p->steer) && (frame = steer_peek(pair, &from))) {
 		if (!inproc_rx_copy(pair, frame))
-			drop(pair, frame->len, PLANE_DROP_NO_RX_BUFFER);
+			drop_copied(pair, frame, PLANE_DROP_NO_RX_BUFFER);
 		steer_done(pair, from);
 	}
 	pair->rx_wait_until = 0;

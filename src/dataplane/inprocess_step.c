@@ -111,6 +111,7 @@ void inproc_reload(struct inproc_pair *pair)
 	const struct mem_table *table = guest_mem_table(p->mem);
 
 	pair->config = atomic_load_explicit(&p->config, memory_order_acquire);
+	pair->capture = atomic_load_explicit(&p->capture, memory_order_acquire);
 	if (likely(table->generation == pair->mem_generation))
 		return;
 	inproc_rx_unpop(pair);

@@ -61,6 +61,7 @@ static enum plane_drop tx_frame(struct inproc_pair *pair, struct vq_buf *buf,
 	struct iovec *iov;
 	int n = take_header(buf, &iov, hdr, p->hdr_len);
 
+	*frame = (struct net_frame){0};
 	if (unlikely(n <= 0))
 		return PLANE_DROP_MALFORMED;
 	frame->iov = iov;
@@ -82,6 +83,24 @@ static enum plane_drop tx_frame(struct inproc_pair *pair, struct vq_buf *buf,
 static uint32_t chain_frame_len(const struct inproc *p, const struct vq_buf *buf)
 {
 	return buf->out_len > p->hdr_len ? buf->out_len - p->hdr_len : 0;
+}
+
+/* What is recorded of the first n chains of the burst, which are still in our hands. */
+static void record(struct inproc_pair *pair, unsigned n)
+{
+	unsigned nf = 0;
+
+	for (unsigned i = 0; i < n; i++) {
+		enum plane_drop why = pair->tx_verdict[i];
+		const struct net_frame *frame = &pair->tx_frames[nf];
+
+		/* One that became a frame, whatever became of that, is in its turn in tx_of. */
+		if (nf < pair->tx_nframes && pair->tx_of[nf] == i)
+			nf++;
+		else
+			frame = &pair->tx_refused[i];
+		inproc_record(pair, PCAPNG_OUTBOUND, frame->iov, frame->niov, why);
+	}
 }
 
 /* The first n chains of the burst are done with. */
@@ -145,8 +164,10 @@ static int tx_pop(struct inproc_pair *pair, unsigned *nframes)
 		enum plane_drop verdict = tx_frame(pair, &pair->tx_bufs[i], &pair->tx_frames[nf]);
 
 		pair->tx_verdict[i] = (uint8_t)verdict;
-		if (unlikely(verdict != PLANE_DROP_COUNT))
+		if (unlikely(verdict != PLANE_DROP_COUNT)) {
+			pair->tx_refused[i] = pair->tx_frames[nf];
 			continue;
+		}
 		bytes += pair->tx_frames[nf].len;
 		pair->tx_of[nf++] = (uint8_t)i;
 	}
@@ -248,6 +269,10 @@ unsigned inproc_tx(struct inproc_pair *pair)
 		done = (unsigned)n;
 	} else {
 		done = tx_full(pair, nframes, sent, (unsigned)n);
+	}
+	if (unlikely(pair->capture)) {
+		pair->tx_nframes = nframes;
+		record(pair, done);
 	}
 	tx_complete(pair, done);
 	if (unlikely(done < (unsigned)n))

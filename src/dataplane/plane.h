@@ -24,6 +24,7 @@
 struct plane;
 struct hostnet;
 struct hostnet_counters;
+struct capture;
 
 /** One virtqueue as the plane gets it: 2i is receiveq i, 2i+1 transmitq i. */
 struct plane_queue {
@@ -208,6 +209,13 @@ struct plane_ops {
 	 * ARP request through the attachment point. NULL where the plane cannot.
 	 */
 	int (*announce)(struct plane *plane);
+
+	/**
+	 * Has the frames it moves recorded from here on, each in the lane of its queue pair, or,
+	 * with NULL, not any more: on return nobody is in the old one. NULL where the plane sees no
+	 * frames.
+	 */
+	int (*capture)(struct plane *plane, struct capture *capture);
 
 	/** The frame back-end that it uses, which another plane may share; NULL, or NULL: none. */
 	struct hostnet *(*frames)(struct plane *plane);

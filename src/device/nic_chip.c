@@ -102,6 +102,8 @@ int nic_chip_start(struct nic_chip *chip, const struct nic_chip_setup *setup, st
 void nic_chip_fini(struct nic_chip *chip)
 {
 	nic_worker_stop(&chip->worker);
+	capture_stop(chip->capture);
+	chip->capture = NULL;
 	if (chip->listening)
 		guest_mem_unlisten(chip->mem, &chip->mem_listener);
 	nic_rx_fini(&chip->rx);
@@ -280,6 +282,8 @@ unsigned nic_chip_send(struct nic_chip *chip, const struct net_frame *frames, un
 		sent = nic_tx_send(chip->hn, &chip->tx_flow, frames, n);
 	else
 		chip->tx_flow.drops[NIC_DROP_LINK_DOWN] += n;
+	if (unlikely(chip->capture))
+		nic_chip_record(chip, frames, sent, link);
 	chip->tx_retry = sent < n ? now + NIC_CHIP_RETRY_NS : 0;
 	nic_chip_pace(chip, sent, now);
 	return sent;

@@ -77,7 +77,8 @@ struct nic_chip {
 	struct nic_dma dma;
 	struct nic_rx rx;
 	struct nic_flow tx_flow, rx_flow;
-	uint64_t tx_retry; /* the back-end was full: not before this */
+	struct capture *capture; /* NULL: none */
+	uint64_t tx_retry;	 /* the back-end was full: not before this */
 
 	/* Receiving: frames wait and there is no room for them. */
 	_Atomic bool stalled;
@@ -191,6 +192,12 @@ void nic_chip_pause(struct pci_dev *dev, bool paused);
 /** Fills setup from the options and opens the back-end. */
 int nic_chip_options(const struct nic_params *params, struct nic_chip_setup *setup,
 		     struct error *err);
+/** Records frames that the guest sends; the lock is held and chip->capture set. */
+void nic_chip_record(struct nic_chip *chip, const struct net_frame *frames, unsigned n, bool link);
+int nic_chip_capture_start(struct nic *nic, const struct nic_capture *what, struct error *err);
+int nic_chip_capture_stop(struct nic *nic, struct nic_capture_stats *stats, struct error *err);
+void nic_chip_capture_stats(struct nic *nic, struct nic_capture_stats *stats);
+
 /** nic_ops.state and nic_ops.hops. */
 void nic_chip_state(struct nic *nic, struct nic_state *out);
 void nic_chip_hops(struct nic *nic, nic_hop_fn *fn, void *arg);

@@ -90,6 +90,7 @@ void nic_chip_state(struct nic *nic, struct nic_state *out)
 		.admin_up = chip->admin_up,
 		.carrier = hn && (!hn->ops->link_up || hn->ops->link_up(hn)),
 		.running = pci_dev_bus_master(&nic->pci),
+		.capturing = chip->capture,
 	};
 	memcpy(out->mac, chip->mac, sizeof(out->mac));
 	snprintf(out->backend, sizeof(out->backend), "%s", hn ? hn->ops->name : "none");

@@ -102,6 +102,15 @@ static ssize_t fetch(struct nic_rx *rx, struct net_offload *off)
 	return len == -EAGAIN ? 0 : len;
 }
 
+/* In lane 0, as what the guest sends: both are under the device's lock. */
+static void record(struct nic_rx *rx, uint32_t len, const char *why)
+{
+	struct iovec iov = {rx->bounce, len};
+
+	if (unlikely(rx->capture))
+		capture_frame(rx->capture, 0, PCAPNG_INBOUND, &iov, 1, why);
+}
+
 int nic_rx_pull(struct nic_rx *rx)
 {
 	struct net_offload off = {0};
@@ -116,8 +125,10 @@ int nic_rx_pull(struct nic_rx *rx)
 	if (!rx->ops->accepts(rx->opaque, rx->bounce, (uint32_t)len)) {
 		rx->flow->in++;
 		rx->flow->bytes_in += (uint64_t)len;
+		record(rx, (uint32_t)len, nic_drop_name(NIC_DROP_FILTERED));
 		return 1;
 	}
+	record(rx, (uint32_t)len, NULL);
 	if (len < ETHER_MIN_LEN) {
 		/* On the wire it would have been padded. */
 		memset(rx->bounce + len, 0, (size_t)(ETHER_MIN_LEN - len));
@@ -152,6 +163,7 @@ int nic_rx_discard(struct nic_rx *rx, enum nic_drop cause)
 	rx->flow->in++;
 	rx->flow->bytes_in += (uint64_t)len;
 	rx->flow->drops[cause]++;
+	record(rx, (uint32_t)len, nic_drop_name(cause));
 	return 1;
 }
 

@@ -3,6 +3,7 @@
 #define DEVICE_NIC_RX_H
 
 #include "device/nic_tx.h"
+#include "net/capture.h"
 
 /*
  * From a frame back-end to an emulated NIC. The back-end may hand over what is not finished
@@ -38,7 +39,8 @@ struct nic_rx {
 	uint8_t *held;
 	size_t held_at, held_end;
 	unsigned held_frames;
-	unsigned flags; /* of the frame being segmented */
+	unsigned flags;		 /* of the frame being segmented */
+	struct capture *capture; /* NULL: none */
 };
 
 /** 0 or -ENOMEM. hn may be NULL. */

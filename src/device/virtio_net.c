@@ -206,6 +206,7 @@ static void net_destroy(struct virtio_dev *vdev)
 	struct virtio_net *net = virtio_net_of(vdev);
 
 	virtio_net_ctrl_fini(net);
+	virtio_net_capture_fini(net);
 	if (net->plane)
 		net->plane->ops->close(net->plane);
 	virtio_pci_fini(&net->vpci);
@@ -360,9 +361,11 @@ static int open_one(struct virtio_net *net, const struct plane_ops *ops, const c
 	pp.mtu = params->mtu;
 	if (!ret)
 		ret = ops->open(backend, params->opts, &pp, &net->plane, err);
-	if (!ret)
-		snprintf(net->backend, sizeof(net->backend), "%s", backend);
-	return ret;
+	if (ret)
+		return ret;
+	snprintf(net->backend, sizeof(net->backend), "%s", backend);
+	ret = virtio_net_keep_options(net, params->opts);
+	return ret ? error_set(err, ret, "%s: out of memory", params->id) : 0;
 }
 
 /* Where the kernel refuses vhost, the same TAP can be served here, if that is permitted. */
@@ -453,4 +456,7 @@ const struct nic_ops virtio_net_ops = {
 	.state = virtio_net_state,
 	.hops = virtio_net_hops,
 	.set_backend = virtio_net_set_backend,
+	.capture_start = virtio_net_capture_start,
+	.capture_stop = virtio_net_capture_stop,
+	.capture_stats = virtio_net_capture_stats,
 };

@@ -50,6 +50,10 @@ struct virtio_net {
 	char backend[16]; /* backend= of the plane */
 	char *planes;	  /* planes=; NULL: not given */
 	bool switching;
+	struct options kept;		  /* the plane's own options */
+	struct capture *capture;	  /* NULL: none is running */
+	bool capture_moved;		  /* for it, from another plane … */
+	struct options captured_on;	  /* … that had these options */
 	struct virtio_features may_offer; /* what all planes that it may be moved to can carry */
 	struct plane_queue_counters past[2 * VIRTIO_NET_PAIRS_MAX]; /* of earlier planes */
 	struct plane_events events;
@@ -144,6 +148,15 @@ void virtio_net_state(struct nic *nic, struct nic_state *out);
 void virtio_net_hops(struct nic *nic, nic_hop_fn *fn, void *arg);
 void virtio_net_counters(struct nic *nic, void (*emit)(void *arg, const char *name, uint64_t value),
 			 void *arg);
+
+/* virtio_net_capture.c: nic_ops, and what surrounds them. */
+int virtio_net_capture_start(struct nic *nic, const struct nic_capture *what, struct error *err);
+int virtio_net_capture_stop(struct nic *nic, struct nic_capture_stats *stats, struct error *err);
+void virtio_net_capture_stats(struct nic *nic, struct nic_capture_stats *stats);
+/** Ends a capture with the NIC, while it still has its plane. */
+void virtio_net_capture_fini(struct virtio_net *net);
+/** Keeps those of the options that the plane in use was opened with. 0 or -ENOMEM. */
+int virtio_net_keep_options(struct virtio_net *net, const struct options *opts);
 
 /* virtio_net_switch.c */
 

@@ -22,6 +22,7 @@ void virtio_net_state(struct nic *nic, struct nic_state *out)
 		.admin_up = net->admin_up,
 		.carrier = plane->link_up,
 		.running = net->plane_running,
+		.capturing = net->capture,
 	};
 	pthread_mutex_lock(&net->vdev.lock);
 	memcpy(out->mac, net->vdev.config + VNET_CONFIG_MAC, sizeof(out->mac));

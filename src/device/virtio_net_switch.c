@@ -113,6 +113,9 @@ int virtio_net_move(struct virtio_net *net, const char *backend, const struct op
 	if (ret)
 		return ret;
 	snprintf(net->backend, sizeof(net->backend), "%s", backend);
+	if (virtio_net_keep_options(net, opts))
+		log_warn("%s: out of memory: a capture will not find the way back",
+			 net->nic.pci.id);
 	if (!net->vdev.status)
 		virtio_net_offer(net);
 	virtio_net_link_update(net, ho.moved);
@@ -129,6 +132,9 @@ int virtio_net_set_backend(struct nic *nic, const char *backend, const struct op
 	if (net->switching)
 		return error_set(err, -EBUSY,
 				 "%s: a switch is under way: try again when it is done",
+				 nic->pci.id);
+	if (net->capture)
+		return error_set(err, -EBUSY, "%s: a capture is running: end it first",
 				 nic->pci.id);
 	ret = check_permitted(net, backend, err);
 	return ret ? ret : virtio_net_move(net, backend, opts, result, err);

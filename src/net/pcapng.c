@@ -149,25 +149,18 @@ static void put_section(struct pcapng *cap)
 	block_end(cap, at);
 }
 
-int pcapng_open(const char *path, struct pcapng **out, struct error *err)
+/* A file's first block. fd is closed after an error if it is owned. */
+static int begin(int fd, bool owned, const char *name, struct pcapng **out, struct error *err)
 {
 	struct pcapng *cap = malloc(sizeof(*cap));
-	bool std = !strcmp(path, "-");
 
-	if (!cap)
-		return error_set(err, -ENOMEM, "%s: out of memory for a capture", path);
-	cap->fd = std ? STDOUT_FILENO
-		      : open(path, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC | O_NOCTTY, 0600);
-	if (cap->fd < 0) {
-		int rc = -errno;
-
-		free(cap);
-		return error_set(err, rc, "%s: cannot be created for a capture: %s: %s", path,
-				 error_name(rc),
-				 rc == -EACCES ? "choose a folder you may write to"
-					       : "give another path");
+	if (!cap) {
+		if (owned)
+			close(fd);
+		return error_set(err, -ENOMEM, "%s: out of memory for a capture", name);
 	}
-	cap->owned = !std;
+	cap->fd = fd;
+	cap->owned = owned;
 	cap->dead = false;
 	cap->error = 0;
 	cap->interfaces = 0;
@@ -177,7 +170,7 @@ int pcapng_open(const char *path, struct pcapng **out, struct error *err)
 	put_section(cap);
 	flush_locked(cap);
 	if (cap->error) {
-		int rc = error_set(err, cap->error, "%s: cannot be written to: %s: make room", path,
+		int rc = error_set(err, cap->error, "%s: cannot be written to: %s: make room", name,
 				   error_name(cap->error));
 
 		pcapng_close(cap);
@@ -185,6 +178,29 @@ int pcapng_open(const char *path, struct pcapng **out, struct error *err)
 	}
 	*out = cap;
 	return 0;
+}
+
+int pcapng_open(const char *path, struct pcapng **out, struct error *err)
+{
+	int fd;
+
+	if (!strcmp(path, "-"))
+		return begin(STDOUT_FILENO, false, path, out, err);
+	fd = open(path, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC | O_NOCTTY, 0600);
+	if (fd < 0) {
+		int rc = -errno;
+
+		return error_set(err, rc, "%s: cannot be created for a capture: %s: %s", path,
+				 error_name(rc),
+				 rc == -EACCES ? "choose a folder you may write to"
+					       : "give another path");
+	}
+	return begin(fd, true, path, out, err);
+}
+
+int pcapng_open_fd(int fd, const char *name, struct pcapng **out, struct error *err)
+{
+	return begin(fd, true, name, out, err);
 }
 
 int pcapng_add_interface(struct pcapng *cap, const char *name, uint32_t snaplen)
@@ -216,26 +232,23 @@ int pcapng_add_interface(struct pcapng *cap, const char *name, uint32_t snaplen)
 	return n;
 }
 
-static void put_packet(struct pcapng *cap, unsigned interface, enum pcapng_direction direction,
-		       const struct iovec *iov, unsigned niov, const char *comment)
+static void put_packet(struct pcapng *cap, unsigned interface, uint64_t ns,
+		       enum pcapng_direction direction, const struct iovec *iov, unsigned niov,
+		       uint32_t len, const char *comment)
 {
 	uint32_t flags = (uint32_t)direction;
-	size_t len = iov_len(iov, niov), keep = len, at;
-	struct timespec now;
-	uint64_t ns;
+	size_t keep = iov_len(iov, niov), at;
 
 	if (cap->snaplen[interface])
 		keep = MIN(keep, cap->snaplen[interface]);
 	keep = MIN(keep, PCAPNG_BUF / 2);
 	make_room(cap, keep + PCAPNG_COMMENT + 128);
-	clock_gettime(CLOCK_REALTIME, &now);
-	ns = (uint64_t)now.tv_sec * NSEC_PER_SEC + (uint64_t)now.tv_nsec;
 	at = block_begin(cap, BLOCK_PACKET);
 	put32(cap, interface);
 	put32(cap, (uint32_t)(ns >> 32));
 	put32(cap, (uint32_t)ns);
 	put32(cap, (uint32_t)keep);
-	put32(cap, (uint32_t)len);
+	put32(cap, len);
 	cap->used += iov_read(iov, niov, 0, cap->buf + cap->used, keep);
 	put_padding(cap);
 	if (comment)
@@ -250,11 +263,22 @@ static void put_packet(struct pcapng *cap, unsigned interface, enum pcapng_direc
 void pcapng_write(struct pcapng *cap, unsigned interface, enum pcapng_direction direction,
 		  const struct iovec *iov, unsigned niov, const char *comment)
 {
+	struct timespec now;
+
+	clock_gettime(CLOCK_REALTIME, &now);
+	pcapng_write_at(cap, interface, (uint64_t)now.tv_sec * NSEC_PER_SEC + (uint64_t)now.tv_nsec,
+			direction, iov, niov, (uint32_t)iov_len(iov, niov), comment);
+}
+
+void pcapng_write_at(struct pcapng *cap, unsigned interface, uint64_t ns,
+		     enum pcapng_direction direction, const struct iovec *iov, unsigned niov,
+		     uint32_t len, const char *comment)
+{
 	pthread_mutex_lock(&cap->lock);
 	if (interface >= cap->interfaces || cap->dead) {
 		cap->lost++;
 	} else {
-		put_packet(cap, interface, direction, iov, niov, comment);
+		put_packet(cap, interface, ns, direction, iov, niov, len, comment);
 		if (clock_ns() - cap->oldest > PCAPNG_AGE_NS)
 			flush_locked(cap);
 	}

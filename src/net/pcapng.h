@@ -18,6 +18,9 @@ enum pcapng_direction { PCAPNG_UNKNOWN, PCAPNG_INBOUND, PCAPNG_OUTBOUND };
 /** Creates (or empties) the file. "-" is standard output. */
 int pcapng_open(const char *path, struct pcapng **out, struct error *err);
 
+/** As pcapng_open() on an open descriptor, taken over also after an error; name: for messages. */
+int pcapng_open_fd(int fd, const char *name, struct pcapng **out, struct error *err);
+
 /**
  * Adds an interface called name; packets are cut to snaplen bytes (0: not at all). Returns its
  * number for pcapng_write(), or a negative errno.
@@ -31,6 +34,14 @@ int pcapng_add_interface(struct pcapng *cap, const char *name, uint32_t snaplen)
  */
 void pcapng_write(struct pcapng *cap, unsigned interface, enum pcapng_direction direction,
 		  const struct iovec *iov, unsigned niov, const char *comment);
+
+/**
+ * The same for a packet seen at ns nanoseconds after the beginning of 1970, of which iov may hold
+ * only the beginning: it was len bytes long.
+ */
+void pcapng_write_at(struct pcapng *cap, unsigned interface, uint64_t ns,
+		     enum pcapng_direction direction, const struct iovec *iov, unsigned niov,
+		     uint32_t len, const char *comment);
 
 /** Writes out what is gathered. */
 void pcapng_flush(struct pcapng *cap);

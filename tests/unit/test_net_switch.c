@@ -347,6 +347,41 @@ static void test_offer(void **state)
 	rig_free(r);
 }
 
+/* A capture belongs to a NIC, whose planes it keeps from changing; without one, nothing to end. */
+static void test_capture(void **state)
+{
+	struct rig *r = rig_with("");
+	struct nic_capture what = {.path = "/dev/null", .fd = -1};
+	struct nic_capture_stats stats;
+	char path[] = "/tmp/capture-XXXXXX";
+	int fd = mkstemp(path);
+	struct nic_state now;
+	struct error err;
+
+	assert_true(fd >= 0);
+	close(fd);
+	start_driver(r);
+	assert_int_equal(nic_capture_stop(nic_of(r), &stats, &err), -ENOENT);
+	assert_int_equal(nic_capture_start(nic_of(r), &what, &err), -EINVAL);
+	what.path = path;
+	assert_int_equal(nic_capture_start(nic_of(r), &what, &err), -ENOTSUP);
+	fake_plane.leave = (struct vring_state){0};
+	assert_int_equal(nic_set_backend(nic_of(r), "backend=none", NULL, &err), 0);
+	assert_int_equal(nic_capture_start(nic_of(r), &what, &err), 0);
+	nic_get_state(nic_of(r), &now);
+	assert_true(now.capturing);
+	assert_int_equal(nic_capture_start(nic_of(r), &what, &err), -EBUSY);
+	assert_int_equal(nic_set_backend(nic_of(r), "backend=none", NULL, &err), -EBUSY);
+	nic_capture_get_stats(nic_of(r), &stats);
+	assert_false(stats.moved);
+	assert_int_equal(nic_capture_stop(nic_of(r), &stats, &err), 0);
+	assert_int_equal(stats.lost, 0);
+	/* One that is running when the NIC goes ends with it. */
+	assert_int_equal(nic_capture_start(nic_of(r), &what, &err), 0);
+	rig_free(r);
+	unlink(path);
+}
+
 /* Where there is no vhost, the same TAP is served in this process, if planes= permits. */
 static void test_falls_back(void **state)
 {
@@ -384,7 +419,8 @@ int main(void)
 		cmocka_unit_test(test_rolls_back), cmocka_unit_test(test_before_driver),
 		cmocka_unit_test(test_paused),	   cmocka_unit_test(test_second),
 		cmocka_unit_test(test_hops),	   cmocka_unit_test(test_past),
-		cmocka_unit_test(test_offer),	   cmocka_unit_test(test_falls_back),
+		cmocka_unit_test(test_offer),	   cmocka_unit_test(test_capture),
+		cmocka_unit_test(test_falls_back),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
