@@ -30,8 +30,15 @@ per() { awk -v a="$1" -v b="$2" 'BEGIN { if (b + 0) printf "%.3f\n", a / b; else
 trace=/sys/kernel/tracing
 syscalls_start() {
   mountpoint -q $trace || mount -t tracefs tracefs $trace
-  echo 'hist:keys=common_pid' >$trace/events/raw_syscalls/sys_enter/trigger
-  defer sh -c "echo '!hist:keys=common_pid' >$trace/events/raw_syscalls/sys_enter/trigger"
+  echo "$syscalls_hist" >$trace/events/raw_syscalls/sys_enter/trigger
+  defer sh -c "echo '!$syscalls_hist' >$trace/events/raw_syscalls/sys_enter/trigger"
+}
+
+# The table takes no more threads once it is full, so each phase begins with an empty one.
+syscalls_hist=hist:keys=common_pid:size=16384
+syscalls_clear() {
+  [[ ! -s $trace/events/raw_syscalls/sys_enter/trigger ]] ||
+    echo "$syscalls_hist:clear" >$trace/events/raw_syscalls/sys_enter/trigger
 }
 
 # syscalls_of PID: calls of all its threads so far.
@@ -77,6 +84,7 @@ snapshot() {
 phase() {
   local guest=$1 name=$2 tap=$3
   guest_expect "$guest" "^phase $name begin" 60 || return
+  syscalls_clear
   snapshot "$test_dir/$name.before" "${guest_pid[$guest]}" "$tap"
   guest_expect "$guest" "^phase $name end" 60 || return
   snapshot "$test_dir/$name.after" "${guest_pid[$guest]}" "$tap"

@@ -152,7 +152,7 @@ static int set_machine(struct cmdline *c, const char *value, struct error *err)
 						 {"batch", "on|off", "", false},
 						 {"unpack", "on|off", "", false},
 						 {0}};
-	bool irqfd = true, ioeventfd = true, batch = true, unpack = false;
+	bool irqfd = true, ioeventfd = true, batch = true, unpack = true;
 	const struct flag flags[] = {{"irqfd", &irqfd},
 				     {"ioeventfd", &ioeventfd},
 				     {"batch", &batch},
@@ -203,8 +203,9 @@ const struct cmdline_option cmdline_options[] = {
 	 set_api_socket},
 	{"no-reboot", NULL, "end where the guest would reboot", set_no_reboot},
 	{"machine", "KEY=on|off,...",
-	 "for tests: irqfd=off, ioeventfd=off, batch=off do without what KVM offers; unpack=on has "
-	 "the VMM unpack a bzImage, not the guest",
+	 "for tests: irqfd=off, ioeventfd=off, batch=off do without what KVM offers; unpack=off "
+	 "leaves "
+	 "it to the guest to unpack a bzImage",
 	 set_machine},
 	{"log-level", "LEVEL", "error, warn, info or debug (warn)", set_log_level},
 	{"help", NULL, "this text", set_help},

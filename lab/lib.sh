@@ -172,8 +172,9 @@ lab_start() {
     -M q35,kernel-irqchip=split
     -device intel-iommu,intremap=on
     -kernel "$lab_kernel" -initrd "$lab_initrd"
-    # An oops ends the lab, and so QEMU (-no-reboot): never a half-dead host.
-    -append "console=ttyS0 quiet panic=-1 oops=panic no_timer_check intel_iommu=on $lab_append"
+    # An oops ends the lab, and so QEMU (-no-reboot), and so does a processor that has stood still
+    # for minutes: never a half-dead host.
+    -append "console=ttyS0 quiet panic=-1 oops=panic sysctl.kernel.panic_on_rcu_stall=1 sysctl.kernel.max_rcu_stall_to_panic=3 no_timer_check intel_iommu=on $lab_append"
     -chardev "file,id=console,path=$vm/console.log" -serial chardev:console
     -chardev "pipe,id=ctl,path=$vm/ctl" -serial chardev:ctl
     -fsdev local,id=root,path=/,security_model=none,readonly=on,multidevs=remap
