@@ -224,10 +224,9 @@ bool i82559_rx_run(struct i82559 *i, unsigned budget, uint64_t now)
 {
 	bool more = nic_chip_receive(&i->chip, budget, now, deaf(i), has_room);
 
-	if (i->chip.stalled && i->ru.state == RU_READY && now - i->chip.stalled_at >= HOLD_NS) {
-		i->stats[STAT_RX_RESOURCE]++;
+	/* Not an error to be counted: the frame is not lost. */
+	if (i->chip.stalled && i->ru.state == RU_READY && now - i->chip.stalled_at >= HOLD_NS)
 		leave_ready(i, RU_NO_RESOURCES);
-	}
 	raise_causes(i, now);
 	return more;
 }

@@ -36,6 +36,7 @@ struct chip_target {
 	void (*up)(struct chip_run *r);	  /* rings in working order */
 	void (*more)(struct chip_run *r); /* one command of its own */
 	unsigned mem_bar, io_bar, registers;
+	bool wide; /* more registers than a byte can name */
 };
 
 static struct {
@@ -160,16 +161,17 @@ static void chip_pass(struct chip_run *r, uint64_t ns)
 static void chip_access(struct chip_run *r)
 {
 	uint8_t how = fuzz_u8(&r->in);
-	unsigned size = 1U << (how & 3), at = fuzz_u8(&r->in) % chip->registers & ~(size - 1);
+	uint32_t any = chip->wide ? fuzz_u32(&r->in) : fuzz_u8(&r->in);
+	unsigned size = 1U << (how & 3), at = any % chip->registers & ~(size - 1);
 	uint8_t bytes[8];
 
 	store_le64(bytes, fuzz_u32(&r->in) * 0x100000001ULL);
 	if (how & 4)
 		(void)fake_read(&host, r->bar + at, size);
 	else if (how & 8)
-		bus_write(host.pio, r->io + at, bytes, MIN(size, 4U));
+		bus_write(host.pio, r->io + (at & 0xff), bytes, MIN(size, 4U));
 	else if (how & 16)
-		bus_read(host.pio, r->io + at, bytes, MIN(size, 4U));
+		bus_read(host.pio, r->io + (at & 0xff), bytes, MIN(size, 4U));
 	else
 		fake_write(&host, r->bar + at, load_le64(bytes), size);
 }

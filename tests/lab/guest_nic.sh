@@ -36,7 +36,7 @@ basics() {
   check link wait_for 5 link
   check ping wait_for 5 ping -c 1 -W 1 192.0.2.1
   check sizes sizes
-  check flood ping -q -f -c 300 192.0.2.1
+  check pings ping -q -A -c 300 192.0.2.1
   both_ways
   check clean clean
 }

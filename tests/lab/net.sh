@@ -64,6 +64,17 @@ iperf_server() {
   wait_for 10 listening 5201 "${1:-}"
 }
 
+# iperf_anew: the server again. A guest that ended in the middle of a test leaves it busy.
+iperf_pid=
+iperf_anew() {
+  if [[ -n $iperf_pid ]]; then
+    kill "$iperf_pid"
+    wait "$iperf_pid" 2>/dev/null
+  fi
+  iperf_server ''
+  iperf_pid=$background_pid
+}
+
 # http_server DIRECTORY PORT [NAMESPACE]: busybox's, which is up at once.
 http_server() {
   local prefix=()
