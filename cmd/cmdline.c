@@ -9,26 +9,33 @@
 #include <stdio.h>
 #include <stdlib.h>
 
-static int set_kernel(struct cmdline *c, const char *value, struct error *err)
+static int set_kernel(void *to, const char *value, struct error *err)
 {
+	struct cmdline *c = to;
+
 	c->config.kernel = value;
 	return 0;
 }
 
-static int set_initrd(struct cmdline *c, const char *value, struct error *err)
+static int set_initrd(void *to, const char *value, struct error *err)
 {
+	struct cmdline *c = to;
+
 	c->config.initrd = value;
 	return 0;
 }
 
-static int set_cmdline(struct cmdline *c, const char *value, struct error *err)
+static int set_cmdline(void *to, const char *value, struct error *err)
 {
+	struct cmdline *c = to;
+
 	c->config.cmdline = value;
 	return 0;
 }
 
-static int set_cpus(struct cmdline *c, const char *value, struct error *err)
+static int set_cpus(void *to, const char *value, struct error *err)
 {
+	struct cmdline *c = to;
 	uint64_t n;
 	int ret = option_u64("--cpus", value, 1, VCPUS_MAX, &n, err);
 
@@ -65,8 +72,9 @@ static int set_flags(const char *what, const char *text, const struct option_key
 	return ret;
 }
 
-static int set_memory(struct cmdline *c, const char *value, struct error *err)
+static int set_memory(void *to, const char *value, struct error *err)
 {
+	struct cmdline *c = to;
 	static const struct option_key keys[] = {
 		{"hugepages", "on|off", "", false}, {"prealloc", "on|off", "", false}, {0}};
 	const struct flag flags[] = {{"hugepages", &c->config.hugepages},
@@ -98,8 +106,10 @@ static int set_memory(struct cmdline *c, const char *value, struct error *err)
 	return 0;
 }
 
-static int set_net(struct cmdline *c, const char *value, struct error *err)
+static int set_net(void *to, const char *value, struct error *err)
 {
+	struct cmdline *c = to;
+
 	if (c->config.nnets == CMDLINE_NETS_MAX)
 		return error_set(err, -EINVAL, "--net: there is room for %u NICs",
 				 CMDLINE_NETS_MAX);
@@ -107,8 +117,10 @@ static int set_net(struct cmdline *c, const char *value, struct error *err)
 	return 0;
 }
 
-static int set_disk(struct cmdline *c, const char *value, struct error *err)
+static int set_disk(void *to, const char *value, struct error *err)
 {
+	struct cmdline *c = to;
+
 	if (c->config.ndisks == MACHINE_DISKS_MAX)
 		return error_set(err, -EINVAL, "--disk: there is room for %u disks",
 				 MACHINE_DISKS_MAX);
@@ -116,8 +128,10 @@ static int set_disk(struct cmdline *c, const char *value, struct error *err)
 	return 0;
 }
 
-static int set_serial(struct cmdline *c, const char *value, struct error *err)
+static int set_serial(void *to, const char *value, struct error *err)
 {
+	struct cmdline *c = to;
+
 	if (!strcmp(value, "stdio")) {
 		c->config.serial = CONSOLE_STDIO;
 	} else if (!strcmp(value, "null")) {
@@ -132,21 +146,26 @@ static int set_serial(struct cmdline *c, const char *value, struct error *err)
 	return 0;
 }
 
-static int set_api_socket(struct cmdline *c, const char *value, struct error *err)
+static int set_api_socket(void *to, const char *value, struct error *err)
 {
+	struct cmdline *c = to;
+
 	c->api_socket = value;
 	return 0;
 }
 
-static int set_no_reboot(struct cmdline *c, const char *value, struct error *err)
+static int set_no_reboot(void *to, const char *value, struct error *err)
 {
+	struct cmdline *c = to;
+
 	c->config.no_reboot = true;
 	return 0;
 }
 
 /* Test aids: what this KVM has, but the machine is to do without. */
-static int set_machine(struct cmdline *c, const char *value, struct error *err)
+static int set_machine(void *to, const char *value, struct error *err)
 {
+	struct cmdline *c = to;
 	static const struct option_key keys[] = {{"irqfd", "on|off", "", false},
 						 {"ioeventfd", "on|off", "", false},
 						 {"batch", "on|off", "", false},
@@ -166,24 +185,30 @@ static int set_machine(struct cmdline *c, const char *value, struct error *err)
 	return ret;
 }
 
-static int set_log_level(struct cmdline *c, const char *value, struct error *err)
+static int set_log_level(void *to, const char *value, struct error *err)
 {
+	struct cmdline *c = to;
+
 	return log_level_parse(value, &c->log_level, err);
 }
 
-static int set_help(struct cmdline *c, const char *value, struct error *err)
+static int set_help(void *to, const char *value, struct error *err)
 {
+	struct cmdline *c = to;
+
 	c->what = CMDLINE_HELP;
 	return 0;
 }
 
-static int set_version(struct cmdline *c, const char *value, struct error *err)
+static int set_version(void *to, const char *value, struct error *err)
 {
+	struct cmdline *c = to;
+
 	c->what = CMDLINE_VERSION;
 	return 0;
 }
 
-const struct cmdline_option cmdline_options[] = {
+const struct arg_option cmdline_options[] = {
 	{"kernel", "FILE", "a Linux bzImage, or an uncompressed ELF kernel with a PVH entry",
 	 set_kernel},
 	{"initrd", "FILE", "its initramfs", set_initrd},
@@ -213,66 +238,6 @@ const struct cmdline_option cmdline_options[] = {
 	{0},
 };
 
-#define OPTIONS (ARRAY_SIZE(cmdline_options) - 1)
-
-static int unknown_option(const char *text, struct error *err)
-{
-	const char *names[OPTIONS + 1] = {0};
-	const char *near;
-	char name[64];
-
-	snprintf(name, sizeof(name), "%.*s", (int)strcspn(text + 2, "="), text + 2);
-	for (unsigned i = 0; i < OPTIONS; i++)
-		names[i] = cmdline_options[i].name;
-	near = option_nearest(name, names);
-	if (near)
-		return error_set(err, -EINVAL, "option --%s is unknown: did you mean --%s?", name,
-				 near);
-	return error_set(err, -EINVAL, "option --%s is unknown: see --help", name);
-}
-
-static const struct cmdline_option *find_option(const char *text, size_t len)
-{
-	for (const struct cmdline_option *o = cmdline_options; o->name; o++) {
-		if (strlen(o->name) == len && !memcmp(o->name, text, len))
-			return o;
-	}
-	return NULL;
-}
-
-/*
- * --NAME VALUE or --NAME=VALUE, names in full: an abbreviation that works today would be ambiguous
- * with the next option, which is why this is not getopt_long(). --net may stand alone.
- */
-static int parse_options(struct cmdline *c, int argc, char **argv, struct error *err)
-{
-	int ret = 0;
-
-	for (int i = 1; i < argc && !ret; i++) {
-		const char *name = argv[i] + 2, *value = NULL;
-		const struct cmdline_option *option;
-		size_t len;
-
-		if (strncmp(argv[i], "--", 2) != 0)
-			return error_set(err, -EINVAL, "'%s' is no option: see --help", argv[i]);
-		len = strcspn(name, "=");
-		option = find_option(name, len);
-		if (!option)
-			return unknown_option(argv[i], err);
-		if (name[len] == '=')
-			value = name + len + 1;
-		if (value && !option->value)
-			return error_set(err, -EINVAL, "option --%s takes no value", option->name);
-		if (!value && option->value && i + 1 < argc && strncmp(argv[i + 1], "--", 2) != 0)
-			value = argv[++i];
-		if (!value && option->value && !option->alone)
-			return error_set(err, -EINVAL, "option --%s needs a value: %s",
-					 option->name, option->value);
-		ret = option->set(c, value ? value : "", err);
-	}
-	return ret;
-}
-
 int cmdline_parse(struct cmdline *c, int argc, char **argv, struct error *err)
 {
 	int ret;
@@ -283,7 +248,7 @@ int cmdline_parse(struct cmdline *c, int argc, char **argv, struct error *err)
 	};
 	c->config.nets = c->nets;
 	c->config.disks = c->disks;
-	ret = parse_options(c, argc, argv, err);
+	ret = args_parse(cmdline_options, c, argc, argv, err);
 	if (!ret && c->what == CMDLINE_RUN && !c->config.kernel)
 		ret = error_set(err, -EINVAL, "--kernel is missing: see --help");
 	return ret;

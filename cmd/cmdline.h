@@ -2,6 +2,7 @@
 #ifndef CMD_CMDLINE_H
 #define CMD_CMDLINE_H
 
+#include "args.h"
 #include "base/log.h"
 #include "vmm/machine.h"
 
@@ -23,13 +24,6 @@ int cmdline_parse(struct cmdline *cmdline, int argc, char **argv, struct error *
 /** The whole usage text, from the tables of options, NIC models, back-ends and planes. */
 void cmdline_help(void);
 
-struct cmdline_option {
-	const char *name;
-	const char *value; /* NULL: takes none */
-	const char *help;
-	int (*set)(struct cmdline *cmdline, const char *value, struct error *err);
-	bool alone; /* the value may be left out */
-};
-extern const struct cmdline_option cmdline_options[]; /* ends with name NULL */
+extern const struct arg_option cmdline_options[]; /* ends with name NULL */
 
 #endif

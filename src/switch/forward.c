@@ -163,7 +163,7 @@ static unsigned flood_list(struct sw_worker *w, const struct sw_dest *src, const
 	for (unsigned p = 0; p < w->plan->ndests; p++) {
 		const struct sw_dest *d = &w->work->dests[p];
 
-		if (!d->port || d == src || !vlan_member(d->config, f->vid) ||
+		if (!d->port || d == src || !d->nouts || !vlan_member(d->config, f->vid) ||
 		    (d->config->isolated && src->config->isolated) ||
 		    (unknown && d->config->no_flood) || d->mirror_only)
 			continue;

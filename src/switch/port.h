@@ -181,6 +181,12 @@ void sw_out_stop(struct sw_port *port, unsigned pair);
 /** Takes back all the port's queues at once. */
 void sw_port_stop(struct sw_port *port);
 
+/**
+ * Tells all other ports, by a RARP, that mac is at this one: as if the port had sent it, so it must
+ * have an in queue started, and nothing happens if it has none.
+ */
+void sw_port_announce(struct sw_port *port, const uint8_t mac[6]);
+
 /** The main loop, for what a type has to watch. */
 struct loop *sw_port_loop(const struct sw_port *port);
 

@@ -49,6 +49,16 @@ static void free_port(struct sw_port *port)
 	free(port);
 }
 
+void sw_port_announce(struct sw_port *port, const uint8_t mac[6])
+{
+	uint64_t word = SW_ANNOUNCE | fdb_key(mac, (uint16_t)port->index);
+
+	if (!port->pairs || !port->in[0]->started)
+		return;
+	atomic_store(&port->sw->announce, word);
+	sw_worker_wake(port->sw->workers[port->in[0]->worker]);
+}
+
 struct loop *sw_port_loop(const struct sw_port *port)
 {
 	return port->sw->loop;

@@ -6,6 +6,8 @@
 #include "switch/worker.h"
 
 /* Private to src/switch/. */
+#define SW_ANNOUNCE (1ULL << 63)
+
 struct sw {
 	struct sw_options options;
 	struct loop *loop;
@@ -13,7 +15,8 @@ struct sw {
 	_Atomic(struct sw_plan *) plan;
 	uint64_t generation;
 	_Atomic uint16_t now;
-	uint64_t next_age; /* seconds on clock_ns() */
+	_Atomic uint64_t announce; /* a MAC, the port's number above it, SW_ANNOUNCE; 0: none */
+	uint64_t next_age;	   /* seconds on clock_ns() */
 	struct loop_timer timer;
 	unsigned nworkers;
 	struct sw_worker *workers[SW_WORKERS_MAX];

@@ -2,6 +2,7 @@
 #include "switch/types.h"
 
 const struct port_ops *const port_table[] = {
+	&port_vhost_user,
 	&port_tap,
 	NULL,
 };

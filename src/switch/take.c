@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Frames out of in queues: snapshots, keys, and what was taken given back to its driver. */
+#include "net/announce.h"
+#include "switch/switch_internal.h"
 #include "switch/vlan.h"
-#include "switch/worker.h"
 
 #include <errno.h>
 
@@ -132,6 +133,29 @@ static unsigned take_frames(struct sw_worker *w, struct sw_in *in)
 	check_cache(w, in);
 	count(&in->c.bytes, bytes);
 	return sw_forward(w, in, n, false);
+}
+
+void sw_announce(struct sw_worker *w, uint64_t word)
+{
+	unsigned port = fdb_key_vid(word) & FDB_PORT_MAX;
+	struct sw_in *in = NULL;
+	struct net_offload off = {0};
+	uint8_t frame[ETHER_MIN_LEN], mac[6];
+	struct iovec iov = {frame, sizeof(frame)};
+
+	for (unsigned i = 0; i < w->work->nins && !in; i++)
+		if (w->work->ins[i]->port->index == port && !w->work->ins[i]->pair)
+			in = w->work->ins[i];
+	if (!in || !atomic_compare_exchange_strong(&w->sw->announce, &word, 0))
+		return; /* another worker's */
+	fdb_key_mac(word, mac);
+	net_announce_rarp(frame, mac);
+	if (!frame_take_private(&w->frames[0], &iov, 1, &off))
+		return;
+	check_cache(w, in);
+	classify(w, in, w->work->dests[port].config, 0);
+	count(&in->c.bytes, sizeof(frame));
+	sw_forward(w, in, 1, false);
 }
 
 unsigned sw_take(struct sw_worker *w, struct sw_in *in)

@@ -6,5 +6,6 @@
 
 /* The types of port, for table.c. */
 extern const struct port_ops port_tap;
+extern const struct port_ops port_vhost_user;
 
 #endif

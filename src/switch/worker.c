@@ -136,6 +136,9 @@ unsigned sw_worker_step(struct sw_worker *w)
 		uint64_t at = w->step_cycles;
 
 		w->work = &plan->work[w->index];
+		now = atomic_load_explicit(&w->sw->announce, memory_order_relaxed);
+		if (unlikely(now))
+			sw_announce(w, now);
 		for (unsigned i = 0; i < w->work->nins; i++) {
 			struct sw_in *in = w->work->ins[i];
 			unsigned n = sw_take(w, in);
@@ -161,11 +164,16 @@ static bool ask_for_kicks(struct sw_worker *w, int *timeout_ms)
 	bool more = false;
 
 	*timeout_ms = -1;
-	for (unsigned i = 0; plan && i < plan->work[w->index].nins; i++) {
-		struct sw_in *in = plan->work[w->index].ins[i];
+	if (!plan)
+		return false;
+	w->plan = plan;
+	w->work = &plan->work[w->index];
+	for (unsigned i = 0; i < w->work->nins; i++) {
+		struct sw_in *in = w->work->ins[i];
 
 		if (!in->ring.vq) {
 			in->next_look = 0;
+			more |= sw_take(w, in) > 0;
 			continue;
 		}
 		if (vq_fault(in->ring.vq) || in->ring.kick_fd < 0)
@@ -173,7 +181,7 @@ static bool ask_for_kicks(struct sw_worker *w, int *timeout_ms)
 		in->kicks_on = true;
 		more |= vq_enable_kicks(in->ring.vq);
 	}
-	return more || sw_worker_step(w);
+	return more;
 }
 
 static void rest(struct sw_worker *w)

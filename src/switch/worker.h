@@ -3,6 +3,7 @@
 #define SWITCH_WORKER_H
 
 #include "mem/quiesce.h"
+#include "switch/counters.h"
 #include "switch/fdb.h"
 #include "switch/frame.h"
 #include "switch/plan.h"
@@ -20,20 +21,12 @@
 #define SINK_IOV      2048 /* parts, of all of them */
 #define OUT_PARTS     1026 /* of the frames that are given to a frame port at once */
 #define SW_MIRRORS    64   /* copies of one frame for mirrors */
-#define LOOP_BUCKETS  32   /* steps by duration: bucket n counts those below 2^n cycles */
 #define FRAME_BUF_LEN (ALIGN_UP(NET_FRAME_MAX + 64, 4096))
 
 /** The frames of this step that go to one port, in order. */
 struct outbox {
 	uint16_t n;
 	uint8_t idx[BURST];
-};
-
-/** What a worker counted; written by it alone. */
-struct sw_worker_stats {
-	uint64_t busy_cycles, idle_cycles, steps, busy_steps, sleeps;
-	uint64_t frames;
-	uint64_t loop[LOOP_BUCKETS]; /* busy steps */
 };
 
 struct sw_worker {
@@ -96,6 +89,9 @@ unsigned sw_worker_step(struct sw_worker *w);
 
 /** Serves one queue: takes a burst and forwards it. Frames moved; 0: there was nothing. */
 unsigned sw_take(struct sw_worker *w, struct sw_in *in);
+
+/** Sends an announcement that was asked for, if it is for this worker to do. */
+void sw_announce(struct sw_worker *w, uint64_t word);
 
 /*
  * What take.c says of frames that go nowhere: their skey is 0, and dkey one of these, which no
@@ -167,8 +163,5 @@ static inline uint64_t sw_cycles(void)
 {
 	return __builtin_ia32_rdtsc();
 }
-
-/** Of sw_cycles(); measured once. */
-uint64_t sw_cycles_per_us(void);
 
 #endif

@@ -1,0 +1,226 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * vhost-user: the other end is a VMM with a guest, or a user-space driver. src/vhost/ holds the
+ * conversation and says when a queue may be used; this hands the queue to the workers and takes it
+ * back.
+ */
+#include "switch/types.h"
+#include "vhost/backend.h"
+#include "vring/features.h"
+
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+
+#define BIT(n) (1ULL << (n))
+
+/* What a guest may send unfinished, by the feature that says so; and be given. */
+static const struct {
+	unsigned from, to;
+	uint32_t offload;
+} offload_bits[] = {
+	{VIRTIO_NET_F_CSUM, VIRTIO_NET_F_GUEST_CSUM, NET_OFFLOAD_CSUM},
+	{VIRTIO_NET_F_HOST_TSO4, VIRTIO_NET_F_GUEST_TSO4, NET_OFFLOAD_TSO4},
+	{VIRTIO_NET_F_HOST_TSO6, VIRTIO_NET_F_GUEST_TSO6, NET_OFFLOAD_TSO6},
+	{VIRTIO_NET_F_HOST_ECN, VIRTIO_NET_F_GUEST_ECN, NET_OFFLOAD_ECN},
+	{VIRTIO_NET_F_HOST_UFO, VIRTIO_NET_F_GUEST_UFO, NET_OFFLOAD_UFO},
+	{VIRTIO_NET_F_HOST_USO, VIRTIO_NET_F_GUEST_USO4, NET_OFFLOAD_USO4},
+	{VIRTIO_NET_F_HOST_USO, VIRTIO_NET_F_GUEST_USO6, NET_OFFLOAD_USO6},
+};
+
+static const struct option_key keys[] = {
+	{"socket", "PATH", "the UNIX socket"},
+	{"server", "on|off", "listen at it, instead of connecting to it (default off)"},
+	{"queues", "PAIRS", "the most queue pairs (default 8)"},
+	{"mtu", "BYTES", "tell the guest to use this MTU"},
+	{"offloads", "on|off", "offer checksum and segmentation offloads (default on)"},
+	{"packed", "on|off", "offer packed rings (default on)"},
+	{"mergeable", "on|off", "offer mergeable receive buffers (default on)"},
+	{"in-order", "on|off", "offer to use buffers in order (default on)"},
+	{NULL},
+};
+
+struct vhost_port {
+	struct vhost_backend *be;
+	char path[128];
+	bool server;
+};
+
+static struct vhost_port *to_vhost(struct sw_port *port)
+{
+	return port->impl;
+}
+
+static void call(void *opaque)
+{
+	vhost_backend_call(opaque);
+}
+
+static void attention(void *opaque)
+{
+	vhost_backend_attention(opaque);
+}
+
+static int queue_start(void *opaque, struct vhost_backend_queue *q, struct error *err)
+{
+	struct sw_port *port = opaque;
+	unsigned pair = q->index / 2;
+	const struct sw_ring ring = {
+		.vq = q->vq,
+		.kick_fd = q->kick_fd,
+		.opaque = q,
+		.call = call,
+		.attention = attention,
+	};
+	int ret = sw_port_pairs(port, pair + 1);
+
+	if (!ret && q->index % 2)
+		ret = sw_in_start(port, pair, &ring);
+	else if (!ret)
+		ret = sw_out_start(port, pair, &ring);
+	return ret ? error_set(err, ret, "queue %u: %s", q->index, error_name(ret)) : 0;
+}
+
+static void queue_stop(void *opaque, struct vhost_backend_queue *q)
+{
+	if (q->index % 2)
+		sw_in_stop(opaque, q->index / 2);
+	else
+		sw_out_stop(opaque, q->index / 2);
+}
+
+static void features(void *opaque, uint64_t agreed)
+{
+	struct sw_port *port = opaque;
+
+	port->offloads_from = port->offloads_to = 0;
+	for (unsigned i = 0; i < ARRAY_SIZE(offload_bits); i++) {
+		if (agreed & BIT(offload_bits[i].from))
+			port->offloads_from |= offload_bits[i].offload;
+		if (agreed & BIT(offload_bits[i].to))
+			port->offloads_to |= offload_bits[i].offload;
+	}
+	port->mergeable = agreed & BIT(VIRTIO_NET_F_MRG_RXBUF);
+	port->hdr_len = agreed & (BIT(VIRTIO_NET_F_MRG_RXBUF) | BIT(VIRTIO_F_VERSION_1))
+				? SW_HDR_LEN
+				: SW_HDR_LEGACY;
+}
+
+static void announce(void *opaque, const uint8_t mac[6])
+{
+	sw_port_announce(opaque, mac);
+}
+
+static const struct vhost_backend_ops backend_ops = {
+	.queue_start = queue_start,
+	.queue_stop = queue_stop,
+	.features = features,
+	.announce = announce,
+};
+
+/* Takes the features' bits out that a key says no to. */
+static int mask(const struct options *opts, const char *key, uint64_t bits, uint64_t *offered,
+		struct error *err)
+{
+	const char *value = options_get(opts, key);
+	bool on = true;
+	int ret = value ? option_bool(key, value, &on, err) : 0;
+
+	if (!on)
+		*offered &= ~bits;
+	return ret;
+}
+
+static int take_options(struct sw_port *port, const struct options *opts,
+			struct vhost_backend_params *params, struct error *err)
+{
+	const char *path = options_get(opts, "socket"), *server = options_get(opts, "server");
+	const char *queues = options_get(opts, "queues"), *mtu = options_get(opts, "mtu");
+	struct vhost_port *v = to_vhost(port);
+	uint64_t pairs = 8, bytes = 0, all = 0;
+	int ret = 0;
+
+	if (!path || !*path)
+		return error_set(err, -EINVAL, "--port %s: socket= is missing", port->id);
+	for (unsigned i = 0; i < ARRAY_SIZE(offload_bits); i++)
+		all |= BIT(offload_bits[i].from) | BIT(offload_bits[i].to);
+	/* The control queue is the front-end's, and tells us nothing of changed offloads. */
+	params->features = vhost_backend_features & ~BIT(VIRTIO_NET_F_CTRL_GUEST_OFFLOADS) &
+			   ~BIT(VIRTIO_NET_F_MAC);
+	if (!mtu)
+		params->features &= ~BIT(VIRTIO_NET_F_MTU);
+	if (server)
+		ret = option_bool("server", server, &params->server, err);
+	if (!ret && queues)
+		ret = option_u64("queues", queues, 1, VHOST_BACKEND_PAIRS_MAX, &pairs, err);
+	if (!ret && mtu)
+		ret = option_u64("mtu", mtu, 68, 65535, &bytes, err);
+	if (!ret)
+		ret = mask(opts, "offloads", all, &params->features, err);
+	if (!ret)
+		ret = mask(opts, "packed", BIT(VIRTIO_F_RING_PACKED), &params->features, err);
+	if (!ret)
+		ret = mask(opts, "mergeable", BIT(VIRTIO_NET_F_MRG_RXBUF), &params->features, err);
+	if (!ret)
+		ret = mask(opts, "in-order", BIT(VIRTIO_F_IN_ORDER), &params->features, err);
+	if (ret)
+		return error_prefix(err, ret, "--port %s", port->id);
+	params->path = path;
+	params->queue_pairs = (unsigned)pairs;
+	params->mtu = (uint16_t)bytes;
+	v->server = params->server;
+	snprintf(v->path, sizeof(v->path), "%s", path);
+	return 0;
+}
+
+static int vhost_open(struct sw_port *port, const struct options *opts, struct error *err)
+{
+	struct vhost_backend_params params = {
+		.name = port->id,
+		.loop = sw_port_loop(port),
+		.ops = &backend_ops,
+		.opaque = port,
+	};
+	struct vhost_port *v = calloc(1, sizeof(*v));
+	int ret;
+
+	if (!v)
+		return error_set(err, -ENOMEM, "--port %s: out of memory", port->id);
+	port->impl = v;
+	ret = take_options(port, opts, &params, err);
+	if (!ret) {
+		v->be = vhost_backend_create(&params, err);
+		ret = v->be ? 0 : err->code;
+	}
+	if (ret)
+		free(v);
+	return ret;
+}
+
+static void vhost_close(struct sw_port *port)
+{
+	vhost_backend_destroy(to_vhost(port)->be);
+	free(port->impl);
+}
+
+static void vhost_status(struct sw_port *port, char *text, size_t size)
+{
+	const struct vhost_port *v = to_vhost(port);
+	struct vhost_backend_info info;
+
+	vhost_backend_info(v->be, &info);
+	snprintf(text, size, "%s, %s, %u queues running", v->path,
+		 info.connected ? "connected"
+		 : v->server	? "listening"
+				: "connecting",
+		 info.queues_running);
+}
+
+const struct port_ops port_vhost_user = {
+	.name = "vhost-user",
+	.help = "a guest's NIC, over a UNIX socket and shared memory",
+	.keys = keys,
+	.open = vhost_open,
+	.close = vhost_close,
+	.status = vhost_status,
+};
