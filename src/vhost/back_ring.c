@@ -118,6 +118,9 @@ static int configure(struct vhost_backend *be, struct back_queue *q, struct vrin
 	rc = locate(be, q, &cfg, err);
 	if (rc)
 		return rc;
+	/* DPDK's virtio-user leaves the used half out: then it is where the available one is. */
+	if (cfg.packed && !(q->base >> 16))
+		q->base |= q->base << 16;
 	rc = vhost_base_decode(&cfg, be->table, q->base, state);
 	if (rc == -EFAULT)
 		return error_set(err, rc, "queue %u: the ring is not in memory", q->pub.index);

@@ -29,6 +29,7 @@ struct bed {
 	struct vhost_backend *be;
 	struct vhost_backend_queue *queues[2 * PAIRS];
 	int fd;
+	uint64_t protocol; /* what it offers */
 	int ram, small, event, null;
 	uint8_t *host;
 };
@@ -170,7 +171,7 @@ static void set_up(struct vhost_user_msg *m, uint8_t how)
 				  1ULL << VHOST_USER_F_PROTOCOL_FEATURES;
 		break;
 	case VHOST_USER_SET_PROTOCOL_FEATURES:
-		m->payload.u64 &= 0x1ffff;
+		m->payload.u64 &= b.protocol;
 		break;
 	case VHOST_USER_SET_MEM_TABLE:
 		m->payload.memory.count = m->nfds = 1;
@@ -244,6 +245,19 @@ static void converse(struct fuzz_input *in)
 	vhost_user_send(b.fd, &m, 0, NULL);
 }
 
+/* Asks for it, as any front-end does first. */
+static void learn_protocol(void)
+{
+	struct vhost_user_msg m = {
+		.hdr = {VHOST_USER_GET_PROTOCOL_FEATURES, VHOST_USER_VERSION, 0}};
+	struct vhost_user_rx rx = {0};
+
+	fuzz_assert(vhost_user_send(b.fd, &m, 0, NULL) == 0);
+	loop_run_once(b.loop, 0);
+	fuzz_assert(vhost_user_rx_step(&rx, VHOST_USER_CHANNEL_FRONTEND, b.fd, NULL) == 1);
+	b.protocol = rx.msg.payload.u64;
+}
+
 /* Reads what came, so that the back-end need not end this for that. */
 static void listen_to(void)
 {
@@ -292,6 +306,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	fuzz_assert(socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0, pair) == 0);
 	b.fd = pair[0];
 	fuzz_assert(vhost_backend_attach(b.be, pair[1], NULL) == 0);
+	learn_protocol();
 	for (unsigned i = 0; in.left && i < 400; i++) {
 		converse(&in);
 		loop_run_once(b.loop, 0);
