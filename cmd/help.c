@@ -38,7 +38,7 @@ void cmdline_help(void)
 		args_keys(head, (*disk)->help, (*disk)->keys);
 	}
 	for (const struct block_ops *const *block = block_table; *block; block++) {
-		snprintf(head, sizeof(head), "--disk format=%s", (*block)->name);
+		snprintf(head, sizeof(head), "--disk %s", (*block)->asked);
 		args_keys(head, (*block)->help, (*block)->keys);
 	}
 	printf("\nExit status: 0 the guest powered off, 2 bad command line, 3 this host cannot do "

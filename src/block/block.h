@@ -59,6 +59,7 @@ struct block_events {
 
 struct block_ops {
 	const char *name;
+	const char *asked; /* how a user asks for it: "format=raw" */
 	const char *help;
 	const struct option_key *keys; /* besides the common ones */
 

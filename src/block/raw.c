@@ -307,6 +307,7 @@ static const struct option_key raw_keys[] = {
 
 const struct block_ops raw_block_ops = {
 	.name = "raw",
+	.asked = "format=raw",
 	.help = "a file's or block device's own bytes, by io_uring",
 	.keys = raw_keys,
 	.open = raw_open,

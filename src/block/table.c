@@ -1,31 +1,44 @@
 // SPDX-License-Identifier: Apache-2.0
 /* Which back-end a disk's options mean, and what holds for all of them. */
 #include "block/block.h"
+#include "block/nbd.h"
 #include "block/raw.h"
 
 #include <errno.h>
 
-const struct block_ops *const block_table[] = {&raw_block_ops, NULL};
+const struct block_ops *const block_table[] = {
+	&raw_block_ops,
+	&qemu_block_ops,
+	&nbd_block_ops,
+	NULL,
+};
 
 const struct option_key block_common_keys[] = {
 	{"path", "FILE", "the image: a file or a block device"},
-	{"format", "NAME", "how it is laid out (raw)"},
+	{"nbd", "URI",
+	 "or the NBD server that has it: nbd://HOST[:PORT][/NAME], nbd+unix:///?socket=PATH"},
+	{"format", "NAME", "how the file is laid out: raw, qcow2, vmdk, vhdx, … (raw)"},
 	{"readonly", "on|off", "the guest cannot write (off)"},
 	{0},
 };
 
 const struct block_ops *block_for_options(const struct options *opts, struct error *err)
 {
-	const char *format = options_get(opts, "format");
+	const char *format = options_get(opts, "format"), *path = options_get(opts, "path");
 
-	if (!options_get(opts, "path")) {
-		error_set(err, -EINVAL, "path= is missing: which file is the disk?");
+	if (options_get(opts, "nbd")) {
+		if (!path && !format)
+			return &nbd_block_ops;
+		error_set(err, -EINVAL,
+			  "nbd= and %s= exclude each other: the server knows its image",
+			  path ? "path" : "format");
 		return NULL;
 	}
-	if (!format || !strcmp(format, "raw"))
-		return &raw_block_ops;
-	error_set(err, -EINVAL, "format=%s: unknown format: use raw", format);
-	return NULL;
+	if (!path) {
+		error_set(err, -EINVAL, "path= is missing (or nbd=): which file is the disk?");
+		return NULL;
+	}
+	return !format || !strcmp(format, "raw") ? &raw_block_ops : &qemu_block_ops;
 }
 
 int block_open(const struct options *opts, const char *id, struct loop *loop, struct block **out,
@@ -84,11 +97,8 @@ void block_queue_submit(struct block_queue *queue, struct block_request *req)
 
 unsigned block_queue_reap(struct block_queue *queue, struct block_request **done, unsigned max)
 {
-	unsigned n;
+	unsigned n = queue->block->ops->reap(queue, done, max);
 
-	if (!queue->in_flight)
-		return 0;
-	n = queue->block->ops->reap(queue, done, max);
 	queue->in_flight -= n;
 	return n;
 }

@@ -142,7 +142,7 @@ static bool dq_step(struct disk_worker *w, bool accept)
 
 	if (!q->running)
 		return false;
-	done = q->in_flight ? reap(q) : 0;
+	done = reap(q);
 	if (accept && !q->broken)
 		taken = take(q);
 	if (taken || done) {

@@ -434,7 +434,7 @@ static void test_options(void **state)
 	refused("cache=never", "use writeback or none");
 	refused("redonly=on", "did you mean 'readonly'");
 	refused("serial=with blank", "without blanks");
-	refused("format=raww", "format=raww");
+	refused("format=r/w", "not a format's name");
 	b = bed_new();
 	unlink(b->path);
 	assert_int_equal(bed_try(b, "", &err), -ENOENT);
