@@ -104,6 +104,9 @@ struct inproc;
 
 enum inproc_request { INPROC_RUN, INPROC_PARK, INPROC_EXIT };
 
+/* A worker that is asleep can be parked without waking it: it is claimed, and will rest. */
+enum inproc_sleep { INPROC_AWAKE, INPROC_ASLEEP, INPROC_CLAIMED };
+
 /* A queue pair and the worker that serves it. */
 struct inproc_pair {
 	struct inproc_queue rx, tx;
@@ -155,7 +158,7 @@ struct inproc_pair {
 	pthread_cond_t cond;
 	_Atomic enum inproc_request request;
 	bool parked;
-	_Atomic bool asleep;
+	_Atomic enum inproc_sleep asleep;
 	_Atomic bool announce;
 };
 

@@ -102,13 +102,15 @@ void steer_give(struct inproc_pair *pair, struct rx_frame *frame, unsigned to)
 	struct steer_pair *sp = &steer->pairs[pair->index];
 	struct steer_ring *ring = &steer->pairs[to].in[pair->index];
 	uint32_t head = atomic_load_explicit(&ring->head, memory_order_relaxed);
+	enum inproc_sleep asleep = INPROC_ASLEEP;
 
 	frame->since = 0;
 	atomic_store_explicit(&frame->busy, true, memory_order_relaxed);
 	ring->frame[head % STEER_FRAMES] = (uint8_t)(frame - sp->frames);
 	sp->next = (sp->next + 1) % STEER_FRAMES;
 	atomic_store(&ring->head, head + 1);
-	if (atomic_load(&p->pairs[to]->asleep) && atomic_exchange(&p->pairs[to]->asleep, false))
+	if (atomic_load(&p->pairs[to]->asleep) == INPROC_ASLEEP &&
+	    atomic_compare_exchange_strong(&p->pairs[to]->asleep, &asleep, INPROC_AWAKE))
 		inproc_wake(p->pairs[to]);
 }
 

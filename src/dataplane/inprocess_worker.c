@@ -17,9 +17,10 @@
  * few cores the spinning worker takes the core from the virtual CPU it waits for.
  *
  * Parking. The control thread asks for it in `request` and signals wake_fd; the worker looks at
- * `request` between steps and before it sleeps, and rests on a condition. From inproc_park() to
- * inproc_unpark() the pair is the control thread's, ordered by the mutex. The worker is offline
- * (mem/quiesce.h) whenever it sleeps or rests.
+ * `request` between steps and before it sleeps, and rests on a condition. A worker that is asleep
+ * need not be woken, which on a busy host can take long: it is claimed where it sleeps, and rests
+ * if it wakes. From inproc_park() to inproc_unpark() the pair is the control thread's, ordered by
+ * the mutex, or by `asleep`. The worker is offline (mem/quiesce.h) whenever it sleeps or rests.
  */
 #include "dataplane/inprocess.h"
 
@@ -153,31 +154,52 @@ static bool wanted_elsewhere(struct inproc_pair *pair)
 	return !pair->rx_starved && atomic_load(&pair->p->steer) && steer_peek(pair, &from);
 }
 
-static void sleep_until_event(struct inproc_pair *pair)
+static bool rest(struct inproc_pair *pair);
+
+/*
+ * The end of a sleep. One that was claimed meanwhile rests before it touches the pair again; false:
+ * the thread is to end.
+ */
+static bool awake(struct inproc_pair *pair)
+{
+	enum inproc_sleep was = INPROC_ASLEEP;
+	bool go_on;
+
+	if (atomic_compare_exchange_strong(&pair->asleep, &was, INPROC_AWAKE) ||
+	    was != INPROC_CLAIMED)
+		return true;
+	go_on = rest(pair);
+	atomic_store(&pair->asleep, INPROC_AWAKE);
+	return go_on;
+}
+
+/* False: the thread is to end. */
+static bool sleep_until_event(struct inproc_pair *pair)
 {
 	struct epoll_event events[SOURCES];
-	uint64_t poll_ns = pair->p->poll_ns, start = 0;
+	uint64_t poll_ns = pair->p->poll_ns, start = 0, deadline;
 	int n;
 
 	inproc_watch_net(pair);
-	atomic_store(&pair->asleep, true);
-	if (wanted_elsewhere(pair)) {
-		atomic_store(&pair->asleep, false);
-		return;
-	}
+	deadline = inproc_deadline(pair);
 	if (poll_ns)
 		start = clock_ns();
+	atomic_store(&pair->asleep, INPROC_ASLEEP);
+	if (wanted_elsewhere(pair))
+		return awake(pair);
 	quiesce_offline(&pair->reader);
-	n = wait_until(pair, events, inproc_deadline(pair));
+	n = wait_until(pair, events, deadline);
 	quiesce_online(&pair->reader);
-	atomic_store(&pair->asleep, false);
+	if (!awake(pair))
+		return false;
 	happened(pair, events, n);
 	if (!poll_ns)
-		return;
+		return true;
 	if (clock_ns() - start < poll_ns)
 		pair->poll_ns = MIN(poll_ns, MAX(2 * pair->poll_ns, SPIN_MIN_NS));
 	else
 		pair->poll_ns /= 2;
+	return true;
 }
 
 /* Waits for something to do without sleeping; false: there was nothing. */
@@ -239,7 +261,8 @@ static void *worker(void *arg)
 			inproc_announce_now(pair);
 		if (inproc_step(pair) || spin(pair) || arm(pair))
 			continue;
-		sleep_until_event(pair);
+		if (!sleep_until_event(pair))
+			break;
 	}
 	quiesce_unregister(&pair->reader);
 	return NULL;
@@ -247,9 +270,14 @@ static void *worker(void *arg)
 
 void inproc_park(struct inproc_pair *pair)
 {
+	enum inproc_sleep asleep = INPROC_ASLEEP;
+
 	if (!pair->has_thread)
 		return;
 	atomic_store(&pair->request, INPROC_PARK);
+	if (atomic_load(&pair->asleep) == INPROC_CLAIMED ||
+	    atomic_compare_exchange_strong(&pair->asleep, &asleep, INPROC_CLAIMED))
+		return;
 	inproc_wake(pair);
 	pthread_mutex_lock(&pair->lock);
 	while (!pair->parked)
@@ -267,8 +295,13 @@ static void request(struct inproc_pair *pair, enum inproc_request what)
 
 void inproc_unpark(struct inproc_pair *pair)
 {
-	if (pair->has_thread)
-		request(pair, INPROC_RUN);
+	enum inproc_sleep claimed = INPROC_CLAIMED;
+
+	if (!pair->has_thread)
+		return;
+	request(pair, INPROC_RUN);
+	if (atomic_compare_exchange_strong(&pair->asleep, &claimed, INPROC_AWAKE))
+		inproc_wake(pair);
 }
 
 int inproc_worker_start(struct inproc_pair *pair, int cpu, struct error *err)
