@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "device/e1000_model.h"
+#include "device/i82559_model.h"
 #include "device/nic.h"
 #include "device/virtio_net.h"
 
@@ -7,6 +8,7 @@
 const struct nic_ops *const nic_table[] = {
 	&virtio_net_ops,
 	&e1000_nic_ops,
+	&i82559c_nic_ops,
 	NULL,
 };
 
