@@ -272,6 +272,7 @@ static void inproc_close(struct plane *plane)
 	struct inproc *p = from_plane(plane);
 
 	inproc_stop(plane, NULL, 0);
+	netif_watch_stop(&p->watch);
 	for (unsigned i = 0; p->pairs && i < p->npairs; i++)
 		pair_free(p->pairs[i]);
 	free(p->pairs);
@@ -306,6 +307,30 @@ static int inproc_init(struct inproc *p, const struct plane_params *params, stru
 	return inproc_config_init(p, err);
 }
 
+static void carrier_changed(void *opaque, bool up)
+{
+	struct inproc *p = opaque;
+
+	p->plane.link_up = up;
+	if (p->events && p->events->link_changed)
+		p->events->link_changed(p->events->opaque, up);
+}
+
+/* Without it the link is what it was at the beginning: no reason to do without the plane. */
+static void watch_carrier(struct inproc *p)
+{
+	const char *name = p->hn->ops->attachment ? p->hn->ops->attachment(p->hn) : NULL;
+	int ret;
+
+	if (!name || !p->hn->ops->link_up || !p->loop)
+		return;
+	ret = netif_watch_start(&p->watch, p->loop, name, carrier_changed, p);
+	/* One that cannot be found is in another network namespace: it counts as up. */
+	p->plane.link_up = p->watch.up;
+	if (ret)
+		log_info("%s: whether %s is up is not watched: %s", p->id, name, error_name(ret));
+}
+
 int inproc_new(struct hostnet *hn, const struct options *opts, const struct plane_params *params,
 	       bool threads, struct plane **out, struct error *err)
 {
@@ -337,6 +362,7 @@ int inproc_new(struct hostnet *hn, const struct options *opts, const struct plan
 		inproc_close(&p->plane);
 		return ret;
 	}
+	watch_carrier(p);
 	*out = &p->plane;
 	return 0;
 }

@@ -4,6 +4,7 @@
 
 #include "dataplane/plane.h"
 #include "hostnet/hostnet.h"
+#include "hostnet/netif_watch.h"
 #include "mem/quiesce.h"
 #include "net/capture.h"
 #include "vring/device.h"
@@ -176,6 +177,7 @@ struct inproc {
 	struct loop *loop;
 	const struct plane_events *events;
 	struct inproc_mailbox *mailbox;
+	struct netif_watch watch; /* of the interface behind the back-end, if it has one */
 	uint8_t mac[6];
 	unsigned mtu;
 	unsigned npairs;

@@ -2,6 +2,7 @@
 #include "dataplane/vhost_planes.h"
 
 #include "base/log.h"
+#include "hostnet/netif_watch.h"
 #include "hostnet/tap.h"
 #include "mem/dirty_log.h"
 #include "net/announce.h"
@@ -42,6 +43,7 @@ struct vk_plane {
 	char id[32];
 	uint8_t mac[6];
 	struct hostnet *tap;
+	struct netif_watch watch; /* of the TAP's interface */
 	struct loop *loop;
 	const struct plane_events *events;
 	struct guest_mem *mem;
@@ -153,6 +155,7 @@ static void vk_free(struct vk_plane *p)
 		if (p->rings[i].err.fd >= 0)
 			close(p->rings[i].err.fd);
 	}
+	netif_watch_stop(&p->watch);
 	if (p->tap)
 		hostnet_close(p->tap);
 	free(p->kernels);
@@ -242,6 +245,15 @@ static int vk_open_tap(struct vk_plane *p, const struct options *opts,
 	return 0;
 }
 
+static void carrier_changed(void *opaque, bool up)
+{
+	struct vk_plane *p = opaque;
+
+	p->plane.link_up = up;
+	if (p->events)
+		p->events->link_changed(p->events->opaque, up);
+}
+
 static int vk_open(const char *backend, const struct options *opts,
 		   const struct plane_params *params, struct plane **out, struct error *err)
 {
@@ -268,6 +280,8 @@ static int vk_open(const char *backend, const struct options *opts,
 	rc = guest_mem_listen(p->mem, &p->listener, err);
 	if (rc)
 		goto fail;
+	if (netif_watch_start(&p->watch, p->loop, tap_ifname(p->tap), carrier_changed, p) == 0)
+		p->plane.link_up = p->watch.up;
 	*out = &p->plane;
 	return 0;
 fail:

@@ -411,6 +411,57 @@ static void test_falls_back(void **state)
 	free(h);
 }
 
+static void set_up(const char *ifname, bool up)
+{
+	char command[64];
+
+	snprintf(command, sizeof(command), "ip link set %s %s", ifname, up ? "up" : "down");
+	assert_int_equal(system(command), 0);
+}
+
+static bool becomes(struct fake_host *h, struct nic *nic, bool carrier)
+{
+	uint64_t end = clock_ns() + 5 * NSEC_PER_SEC;
+	struct nic_state now;
+
+	do {
+		loop_run_once(h->host.loop, 100);
+		nic_get_state(nic, &now);
+	} while (now.carrier != carrier && clock_ns() < end);
+	return now.carrier == carrier;
+}
+
+/* The guest's link follows the interface behind it, on whichever plane. */
+static void test_carrier(void **state)
+{
+	const char *const how[] = {"backend=tap,ifname=cartest0",
+				   "backend=vhost-net,ifname=cartest0"};
+	struct fake_host *h = calloc(1, sizeof(*h));
+	struct seen seen = {{0}};
+	const struct nic_observer observer = {on_event, &seen};
+	struct error err = {0};
+	struct nic *nic;
+
+	fake_host_init(h);
+	for (unsigned i = 0; i < ARRAY_SIZE(how) && geteuid() == 0 && !tap_ops.probe(&err); i++) {
+		if (i && access("/dev/vhost-net", F_OK))
+			break;
+		assert_int_equal(nic_create(how[i], 0, &h->host, h->mem, h->host.loop, &nic, &err),
+				 0);
+		nic->observer = &observer;
+		seen.count[NIC_EVENT_LINK] = 0;
+		assert_true(becomes(h, nic, true));
+		set_up("cartest0", false);
+		assert_true(becomes(h, nic, false));
+		set_up("cartest0", true);
+		assert_true(becomes(h, nic, true));
+		assert_int_equal(seen.count[NIC_EVENT_LINK], 2);
+		nic->pci.ops->destroy(&nic->pci);
+	}
+	fake_host_fini(h);
+	free(h);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -420,7 +471,7 @@ int main(void)
 		cmocka_unit_test(test_paused),	   cmocka_unit_test(test_second),
 		cmocka_unit_test(test_hops),	   cmocka_unit_test(test_past),
 		cmocka_unit_test(test_offer),	   cmocka_unit_test(test_capture),
-		cmocka_unit_test(test_falls_back),
+		cmocka_unit_test(test_carrier),	   cmocka_unit_test(test_falls_back),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
