@@ -40,6 +40,14 @@ struct bus_host_ops {
 	void (*irq_line)(struct bus_host *host, unsigned gsi, bool level);
 
 	/**
+	 * Makes each signal of eventfd raise a global system interrupt's line without this process.
+	 * When the guest has acknowledged the interrupt the line is lowered and resample signalled.
+	 * add false ends it. NULL, or -ENOTSUP, where that cannot be had: the caller then watches
+	 * eventfd and drives the line itself.
+	 */
+	int (*irqfd_line)(struct bus_host *host, bool add, unsigned gsi, int eventfd, int resample);
+
+	/**
 	 * Makes a guest write of any value and of len bytes (0: any length) at addr signal eventfd
 	 * instead of leaving the kernel. -ENOTSUP where that cannot be had: the write then arrives
 	 * at the device's handler, which must signal the eventfd itself.
@@ -66,6 +74,13 @@ struct bus_host_ops {
 	int (*map_memory)(struct bus_host *host, uint64_t gpa, uint64_t size, void *hva,
 			  bool readonly);
 	int (*unmap_memory)(struct bus_host *host, uint64_t gpa);
+
+	/**
+	 * A VFIO file (a group or a device) comes to the machine or leaves it. KVM wants to know,
+	 * because a device whose DMA is not coherent changes how guest memory may be cached. NULL
+	 * where nobody does.
+	 */
+	void (*vfio_file)(struct bus_host *host, bool add, int fd);
 };
 
 struct bus_host {

@@ -22,6 +22,18 @@
  * must be set. 0 or negative errno.
  */
 int msix_init(struct pci_dev *dev, unsigned n, unsigned bar, struct error *err);
+
+/**
+ * The same for a function whose config space has the capability already, at cap, and whose BARs
+ * have the table and PBA somewhere (passthrough): the number of vectors is what it says. No BAR is
+ * made; the owner of the BAR passes accesses to table and PBA on to the three functions below.
+ */
+int msix_adopt(struct pci_dev *dev, unsigned cap, struct error *err);
+/** Accesses as bus_range_ops has them, at an offset in the table or in the PBA. */
+uint64_t msix_table_read(struct pci_dev *dev, uint64_t offset, unsigned size);
+void msix_table_write(struct pci_dev *dev, uint64_t offset, uint64_t value, unsigned size);
+uint64_t msix_pba_read(struct pci_dev *dev, uint64_t offset, unsigned size);
+
 /** Nothing if there is none. */
 void msix_destroy(struct pci_dev *dev);
 /** Off, all vectors masked, nothing pending; what is bound stays bound. */
@@ -29,6 +41,8 @@ void msix_reset(struct pci_dev *dev);
 
 bool msix_enabled(const struct pci_dev *dev);
 unsigned msix_vectors(const struct pci_dev *dev);
+/** Whether a signal of the vector would be an interrupt now: on, and masked nowhere. */
+bool msix_live(const struct pci_dev *dev, unsigned vector);
 
 /**
  * Binds eventfd (borrowed, non-blocking) to vector, replacing nothing: several eventfds may share

@@ -85,7 +85,9 @@ struct pci_dev {
 	uint8_t write1clear[PCI_CONFIG_SIZE];
 	uint8_t initial[PCI_CONFIG_SIZE]; /* config as it was when added: what reset restores */
 	struct pci_bar bars[PCI_BARS];
+	bool asleep; /* no BAR answers, whatever the command register says */
 	struct msix *msix;
+	struct msi *msi;	     /* bus/msi.h */
 	unsigned next_cap, last_cap; /* capability allocation */
 	unsigned intx_gsi;
 	unsigned intx_index; /* in pci_windows.intx_gsi */
@@ -124,6 +126,12 @@ void pci_dev_use_intx(struct pci_dev *dev);
  * thread, with or without the device's lock.
  */
 void pci_dev_intx(struct pci_dev *dev, bool level);
+
+/**
+ * Takes all BARs off the bus, or lets them answer again as the command register says: for power
+ * states below D0, and for a device that is gone. The device's lock is held.
+ */
+void pci_dev_sleep(struct pci_dev *dev, bool asleep);
 
 /** Whether the guest lets the device be a bus master. Devices do no DMA without it. */
 bool pci_dev_bus_master(const struct pci_dev *dev);

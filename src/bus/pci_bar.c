@@ -178,7 +178,7 @@ void pci_bars_update(struct pci_dev *dev)
 		struct pci_bar *bar = &dev->bars[i];
 		bool io = bar->kind == PCI_BAR_IO;
 
-		wanted[i] = bar->kind != PCI_BAR_NONE &&
+		wanted[i] = bar->kind != PCI_BAR_NONE && !dev->asleep &&
 			    command & (io ? PCI_COMMAND_IO : PCI_COMMAND_MEMORY) &&
 			    !(io && bar_address(dev, i) > UINT16_MAX);
 		if (bar->mapped && (!wanted[i] || bar_address(dev, i) != bar->addr))
@@ -187,6 +187,12 @@ void pci_bars_update(struct pci_dev *dev)
 	for (unsigned i = 0; i < PCI_BARS; i++)
 		if (wanted[i] && !dev->bars[i].mapped)
 			bar_map(dev, i, bar_address(dev, i));
+}
+
+void pci_dev_sleep(struct pci_dev *dev, bool asleep)
+{
+	dev->asleep = asleep;
+	pci_bars_update(dev);
 }
 
 void pci_bars_unmap(struct pci_dev *dev)

@@ -5,13 +5,14 @@
  *
  * Config space is three arrays: the bytes, which bits of them the guest may write, and which it
  * clears by writing ones. Only what has consequences is code: the command register and BARs
- * (pci_bar.c), MSI-X's control word (msix.c), and what the device adds.
+ * (pci_bar.c), MSI-X's control word (msix.c), MSI (msi.c), and what the device adds.
  *
  * INTx. Four lines are shared by all functions. intx_level is what a device wants, intx_driven
- * what reaches the line: nothing while the command register's disable bit is set or MSI-X is on
+ * what reaches the line: nothing while the command register's disable bit is set or MSI or MSI-X is on
  * (PCI 3.0, 6.2.2 and 6.8.2). A line is high while any function drives it.
  */
 #include "bus/pci_internal.h"
+#include "bus/msi.h"
 #include "bus/msix.h"
 
 #define EXPRESS_CAP_LEN 0x3c
@@ -37,6 +38,7 @@ void pci_dev_init(struct pci_dev *dev, const struct pci_ids *ids)
 void pci_dev_fini(struct pci_dev *dev)
 {
 	msix_destroy(dev);
+	msi_destroy(dev);
 	pthread_mutex_destroy(&dev->lock);
 }
 
@@ -87,7 +89,7 @@ static void intx_drive(struct pci_dev *dev)
 	struct pci_bus *bus = dev->bus;
 	uint16_t command = load_le16(dev->config + PCI_COMMAND);
 	bool level = dev->intx_level && !(command & PCI_COMMAND_INTX_DISABLE) &&
-		     !(dev->msix && msix_enabled(dev));
+		     !msix_enabled(dev) && !msi_enabled(dev);
 	unsigned *line = &bus->lines[dev->intx_index];
 
 	if (level == dev->intx_driven)
@@ -183,6 +185,7 @@ void pci_dev_config_write(struct pci_dev *dev, unsigned offset, unsigned size, u
 	    touches(offset, size, PCI_BASE_ADDRESS_0, 4 * PCI_BARS))
 		pci_bars_update(dev);
 	msix_config_written(dev, offset, size);
+	msi_config_written(dev, offset, size);
 	if (dev->ops->config_written)
 		dev->ops->config_written(dev, offset, size);
 	pthread_mutex_unlock(&dev->lock);
@@ -197,6 +200,7 @@ void pci_dev_reset(struct pci_dev *dev)
 	pci_dev_intx(dev, false);
 	pci_bars_unmap(dev);
 	msix_reset(dev);
+	msi_reset(dev);
 	pthread_mutex_lock(&dev->bus->intx_lock);
 	memcpy(dev->config, dev->initial, sizeof(dev->config));
 	pthread_mutex_unlock(&dev->bus->intx_lock);

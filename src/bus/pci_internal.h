@@ -45,6 +45,9 @@ void pci_intx_update(struct pci_dev *dev);
 /** Back to the state in which the device was added. The device's lock is held. */
 void pci_dev_reset(struct pci_dev *dev);
 
+/** The guest wrote config space where MSI's capability is. The device's lock is held. */
+void msi_config_written(struct pci_dev *dev, unsigned offset, unsigned size);
+
 /** The guest wrote config space where MSI-X's capability is. The device's lock is held. */
 void msix_config_written(struct pci_dev *dev, unsigned offset, unsigned size);
 

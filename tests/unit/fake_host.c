@@ -82,6 +82,27 @@ static void irq_line(struct bus_host *host, unsigned gsi, bool level)
 	pthread_mutex_unlock(&h->lock);
 }
 
+static int irqfd_line(struct bus_host *host, bool add, unsigned gsi, int fd, int resample)
+{
+	struct fake_host *h = fake_of(host);
+
+	if (!h->has_irqfd_line)
+		return -ENOTSUP;
+	if (add == (h->line_fd >= 0) || (!add && (h->line_fd != fd || h->line_gsi != gsi)))
+		abort();
+	h->line_gsi = gsi;
+	h->line_fd = add ? fd : -1;
+	h->line_resample = add ? resample : -1;
+	return 0;
+}
+
+static void vfio_file(struct bus_host *host, bool add, int fd)
+{
+	struct fake_host *h = fake_of(host);
+
+	h->vfio_files += add ? 1U : -1U;
+}
+
 static bool same(const struct fake_ioeventfd *a, const struct fake_ioeventfd *b)
 {
 	return a->used && a->space == b->space && a->addr == b->addr && a->len == b->len &&
@@ -208,11 +229,13 @@ static const struct bus_host_ops ops = {
 	.irqfd_update = irqfd_update,
 	.irqfd_detach = irqfd_detach,
 	.irq_line = irq_line,
+	.irqfd_line = irqfd_line,
 	.ioeventfd = ioeventfd,
 	.coalesce = coalesce,
 	.coalesce_drain = coalesce_drain,
 	.map_memory = map_memory,
 	.unmap_memory = unmap_memory,
+	.vfio_file = vfio_file,
 };
 
 static void must(bool ok, const struct error *err)
@@ -239,6 +262,7 @@ void fake_host_init(struct fake_host *h)
 
 	memset(h, 0, sizeof(*h));
 	pthread_mutex_init(&h->lock, NULL);
+	h->line_fd = h->line_resample = -1;
 	h->host.ops = &ops;
 	h->host.loop = loop_create(&err);
 	must(h->host.loop, &err);
@@ -254,7 +278,7 @@ void fake_host_init(struct fake_host *h)
 void fake_host_fini(struct fake_host *h)
 {
 	pci_bus_destroy(h->pci);
-	if (fake_irqfds(h) || fake_ioeventfds(h))
+	if (fake_irqfds(h) || fake_ioeventfds(h) || h->line_fd >= 0 || h->vfio_files)
 		abort(); /* a device left something behind */
 	for (unsigned i = 0; i < ARRAY_SIZE(h->maps); i++)
 		if (h->maps[i].used)

@@ -66,6 +66,10 @@ struct fake_host {
 	bool no_map;
 	struct fake_map maps[8]; /* host memory in the guest: reads there do not leave it */
 	bool lines[32];
+	bool has_irqfd_line; /* … for one line at a time */
+	unsigned line_gsi;
+	int line_fd, line_resample; /* -1: none */
+	unsigned vfio_files;
 	unsigned line_changes;
 };
 
