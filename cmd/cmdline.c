@@ -128,6 +128,17 @@ static int set_disk(void *to, const char *value, struct error *err)
 	return 0;
 }
 
+static int set_device(void *to, const char *value, struct error *err)
+{
+	struct cmdline *c = to;
+
+	if (c->config.ndevices == CMDLINE_NETS_MAX)
+		return error_set(err, -EINVAL, "--device: there is room for %u devices",
+				 CMDLINE_NETS_MAX);
+	c->devices[c->config.ndevices++] = value;
+	return 0;
+}
+
 static int set_serial(void *to, const char *value, struct error *err)
 {
 	struct cmdline *c = to;
@@ -222,6 +233,10 @@ const struct arg_option cmdline_options[] = {
 	 "a NIC, see below; --net alone is virtio-net on user networking; repeatable", set_net,
 	 .alone = true},
 	{"disk", "KEY=VALUE,...", "a disk, see below; path= names the image; repeatable", set_disk},
+	{"device", "host=ADDRESS[,id=NAME]",
+	 "a PCI device of the host that is no NIC, passed through; NICs: --net model=vfio-pci; "
+	 "repeatable",
+	 set_device},
 	{"serial", "stdio|null|file=PATH", "where the guest's serial port goes (stdio)",
 	 set_serial},
 	{"api-socket", "PATH", "where viaductctl and other clients reach this machine (nowhere)",
@@ -248,6 +263,7 @@ int cmdline_parse(struct cmdline *c, int argc, char **argv, struct error *err)
 	};
 	c->config.nets = c->nets;
 	c->config.disks = c->disks;
+	c->config.devices = c->devices;
 	ret = args_parse(cmdline_options, c, argc, argv, err);
 	if (!ret && c->what == CMDLINE_RUN && !c->config.kernel)
 		ret = error_set(err, -EINVAL, "--kernel is missing: see --help");

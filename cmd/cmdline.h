@@ -13,6 +13,7 @@ struct cmdline {
 	enum { CMDLINE_RUN, CMDLINE_HELP, CMDLINE_VERSION } what;
 	struct machine_config config;
 	const char *nets[CMDLINE_NETS_MAX];
+	const char *devices[CMDLINE_NETS_MAX];
 	const char *api_socket; /* NULL: none */
 	const char *disks[MACHINE_DISKS_MAX];
 	enum log_level log_level;

@@ -5,6 +5,7 @@
 #include "dataplane/plane.h"
 #include "device/disk.h"
 #include "device/nic.h"
+#include "device/vfio_pci.h"
 #include "hostnet/hostnet.h"
 
 #include <stdio.h>
@@ -21,6 +22,7 @@ void cmdline_help(void)
 		snprintf(head, sizeof(head), "--net model=%s", (*nic)->name);
 		args_keys(head, (*nic)->help, (*nic)->keys);
 	}
+	args_keys("--device", "any PCI device of the host, passed through", vfio_pci_device_keys);
 	for (const struct hostnet_ops *const *hn = hostnet_table; *hn; hn++) {
 		snprintf(head, sizeof(head), "--net backend=%s", (*hn)->name);
 		args_keys(head, (*hn)->help, (*hn)->keys);

@@ -118,7 +118,7 @@ int nic_backend_parse(const struct nic *nic, const char *text, struct options *o
 	return options_check(opts, tables, nic->pci.id, err);
 }
 
-static int check_id(const char *id, struct error *err)
+int nic_check_id(const char *id, struct error *err)
 {
 	size_t len = strlen(id);
 
@@ -177,7 +177,7 @@ static int read_values(const struct options *opts, struct nic_params *params, st
 {
 	const char *mac = options_get(opts, "mac"), *mtu = options_get(opts, "mtu");
 	uint64_t value = 0;
-	int ret = check_id(params->id, err);
+	int ret = nic_check_id(params->id, err);
 
 	if (ret)
 		return ret;
@@ -196,6 +196,11 @@ static int make(const struct options *opts, struct nic_params *params, const cha
 	const struct nic_ops *model;
 	int ret = find_model(opts, &model, err);
 
+	if (!ret && model->no_backend && options_get(opts, "backend"))
+		ret = error_set(err, -EINVAL,
+				"model=%s has no back-end: leave out backend=", model->name);
+	if (!ret && model->no_backend)
+		params->backend = "none";
 	if (!ret)
 		ret = find_backend(params->backend, err);
 	if (!ret)

@@ -124,6 +124,7 @@ struct nic_ops {
 	const char *name;
 	const char *help;
 	const struct option_key *keys; /* besides those common to all NICs */
+	bool no_backend;	       /* a device of its own: backend= is refused */
 
 	int (*probe)(struct error *err);
 	/** Makes the device, not yet on a bus. The bus will own it (pci.ops->destroy). */
@@ -145,6 +146,8 @@ struct nic_ops {
 extern const struct nic_ops *const nic_table[];
 extern const struct option_key nic_common_keys[];
 const struct nic_ops *nic_find(const char *name);
+/** Whether id can be a device's name; -EINVAL if not. */
+int nic_check_id(const char *id, struct error *err);
 
 /**
  * Parses a whole --net value (text may be ""), checks its keys against the model, its back-end and

@@ -43,9 +43,11 @@ const struct bus_host_ops vm_host_ops = {
 	.irqfd_update = vm_irqfd_update,
 	.irqfd_detach = vm_irqfd_detach,
 	.irq_line = vm_irq_line,
+	.irqfd_line = vm_irqfd_line,
 	.ioeventfd = vm_ioeventfd,
 	.coalesce = vm_coalesce,
 	.coalesce_drain = vm_host_drain,
 	.map_memory = host_map_memory,
 	.unmap_memory = host_unmap_memory,
+	.vfio_file = vm_vfio_file,
 };

@@ -199,3 +199,18 @@ void vm_irq_line(struct bus_host *host, unsigned gsi, bool level)
 	if (ioctl(vm_of(host)->fd, KVM_IRQ_LINE, &irq))
 		log_warn_limited("interrupt line %u: %s", gsi, error_name(errno));
 }
+
+int vm_irqfd_line(struct bus_host *host, bool add, unsigned gsi, int eventfd, int resample)
+{
+	struct vm *vm = vm_of(host);
+	struct kvm_irqfd irqfd = {
+		.fd = (uint32_t)eventfd,
+		.gsi = gsi,
+		.flags = add ? KVM_IRQFD_FLAG_RESAMPLE : KVM_IRQFD_FLAG_DEASSIGN,
+		.resamplefd = (uint32_t)resample,
+	};
+
+	if (vm->opts.no_irqfd || ioctl(vm->fd, KVM_CHECK_EXTENSION, KVM_CAP_IRQFD_RESAMPLE) <= 0)
+		return -ENOTSUP;
+	return ioctl(vm->fd, KVM_IRQFD, &irqfd) ? -errno : 0;
+}

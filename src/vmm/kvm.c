@@ -239,7 +239,7 @@ int vm_create(const struct vm_options *opts, struct loop *loop, struct vm **out,
 	vm->host.ops = &vm_host_ops;
 	vm->host.loop = loop;
 	vm->opts = *opts;
-	vm->kvm_fd = vm->fd = -1;
+	vm->kvm_fd = vm->fd = vm->vfio_fd = -1;
 	pthread_mutex_init(&vm->slots_lock, NULL);
 	pthread_mutex_init(&vm->routes_lock, NULL);
 	pthread_mutex_init(&vm->ring_lock, NULL);
@@ -281,6 +281,8 @@ void vm_destroy(struct vm *vm)
 		bus_destroy(vm->pio);
 	vm_irq_destroy(vm);
 	vm_slots_destroy(vm);
+	if (vm->vfio_fd >= 0)
+		close(vm->vfio_fd);
 	if (vm->fd >= 0)
 		close(vm->fd);
 	if (vm->kvm_fd >= 0)

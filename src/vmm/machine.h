@@ -37,6 +37,8 @@ struct machine_config {
 	unsigned nnets;
 	const char *const *disks; /* --disk values */
 	unsigned ndisks;
+	const char *const *devices; /* --device values */
+	unsigned ndevices;
 	bool no_irqfd, no_ioeventfd, no_coalesce; /* test aids */
 	bool unpack;				  /* a bzImage is unpacked here, not in the guest */
 };

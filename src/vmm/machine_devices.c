@@ -3,6 +3,7 @@
 #include "vmm/hw.h"
 #include "vmm/machine_internal.h"
 #include "device/nic.h"
+#include "device/vfio_pci.h"
 #include "base/log.h"
 
 #include <errno.h>
@@ -126,6 +127,28 @@ static enum machine_result add_disk(struct machine *m, unsigned index, struct er
 	return ret == -EEXIST ? MACHINE_USAGE : MACHINE_FAILED;
 }
 
+static enum machine_result add_device(struct machine *m, unsigned index, struct error *err)
+{
+	struct pci_dev *dev;
+	int ret = vfio_pci_from_option(m->config->devices[index], index, &m->vm->host, m->mem,
+				       m->loop, &dev, err);
+
+	if (ret)
+		return ret == -EINVAL ? MACHINE_USAGE : MACHINE_HOST;
+	if (pci_bus_find(m->pci, dev->id))
+		ret = error_set(
+			err, -EEXIST,
+			"--device %s: another device has this id already: give each its own "
+			"with id=",
+			dev->id);
+	else
+		ret = pci_bus_add(m->pci, dev, PCI_SLOT_ANY, 0, err);
+	if (!ret)
+		return MACHINE_OFF;
+	dev->ops->destroy(dev);
+	return ret == -EEXIST ? MACHINE_USAGE : MACHINE_FAILED;
+}
+
 /*
  * Port writes that may wait for the next exit: characters to send (a driver that waits for them to
  * be gone reads a register, which is an exit), and the clock's index register, which does nothing
@@ -161,6 +184,8 @@ enum machine_result machine_add_devices(struct machine *m, const struct platform
 		.host = &m->vm->host, .mem = m->mem, .loop = m->loop, .pio = m->vm->pio};
 	for (unsigned i = 0; i < m->config->ndisks && result == MACHINE_OFF; i++)
 		result = add_disk(m, i, err);
+	for (unsigned i = 0; i < m->config->ndevices && result == MACHINE_OFF; i++)
+		result = add_device(m, i, err);
 	return result;
 }
 

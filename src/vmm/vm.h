@@ -66,6 +66,7 @@ struct vm {
 	struct vm_options opts;
 	struct vm_events events;
 	int kvm_fd, fd;
+	int vfio_fd;	 /* KVM's device that is told of passthrough; -1: none yet */
 	size_t run_size; /* bytes of a vCPU's shared page(s) */
 	struct bus *pio, *mmio;
 
@@ -131,6 +132,8 @@ int vm_irqfd_update(struct bus_host *host, unsigned handle, const struct msi_msg
 void vm_irqfd_detach(struct bus_host *host, int eventfd, unsigned handle);
 int vm_msi_send(struct bus_host *host, const struct msi_msg *msg);
 void vm_irq_line(struct bus_host *host, unsigned gsi, bool level);
+int vm_irqfd_line(struct bus_host *host, bool add, unsigned gsi, int eventfd, int resample);
+void vm_vfio_file(struct bus_host *host, bool add, int fd);
 
 int vm_ioeventfd(struct bus_host *host, bool add, enum bus_space space, uint64_t addr, unsigned len,
 		 int eventfd);
