@@ -46,6 +46,7 @@ static int status_of(int code)
 	case 0:
 		return EXIT_OK;
 	case -EINVAL:
+	case -ERANGE:
 	case -EEXIST:
 		return EXIT_USAGE;
 	case -ENOTSUP:

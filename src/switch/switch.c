@@ -132,7 +132,9 @@ unsigned sw_step(struct sw *sw)
 {
 	unsigned n = 0;
 
-	for (unsigned i = 0; i < sw->nworkers; i++)
+	for (unsigned i = 0; i < sw->nworkers; i++) {
+		sw->workers[i]->step_cycles = 0; /* time has passed */
 		n += sw_worker_step(sw->workers[i]);
+	}
 	return n;
 }

@@ -9,7 +9,9 @@
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <sys/eventfd.h>
 #include <sys/mman.h>
+#include <unistd.h>
 
 #include <cmocka.h>
 
@@ -22,7 +24,8 @@ static void called(void *opaque)
 	__atomic_fetch_add(calls, 1, __ATOMIC_RELAXED);
 }
 
-static void start_ring(struct bed_port *bed, struct vq **vq, struct vdrv **drv, uint64_t *at)
+static struct vring_config start_ring(struct bed_port *bed, struct vq **vq, struct vdrv **drv,
+				      uint64_t *at)
 {
 	const struct bed_setup *s = &bed->setup;
 	struct vring_state state = VRING_STATE_INIT;
@@ -43,6 +46,7 @@ static void start_ring(struct bed_port *bed, struct vq **vq, struct vdrv **drv, 
 	*drv = vdrv_create();
 	assert_int_equal(vdrv_start(*drv, &cfg, bed->table, &err), 0);
 	assert_int_equal(vq_start(*vq, &cfg, &state, bed->table, &err), 0);
+	return cfg;
 }
 
 static unsigned rx_len(const struct bed_port *bed)
@@ -52,8 +56,9 @@ static unsigned rx_len(const struct bed_port *bed)
 
 static void make_pair(struct bed_port *bed, struct bed_pair *p, uint64_t *at)
 {
-	start_ring(bed, &p->in, &p->tx, at);
-	start_ring(bed, &p->out, &p->rx, at);
+	p->in_cfg = start_ring(bed, &p->in, &p->tx, at);
+	p->out_cfg = start_ring(bed, &p->out, &p->rx, at);
+	p->kick_fd = bed->setup.kicks ? eventfd(0, EFD_NONBLOCK) : -1;
 	p->tx_base = *at;
 	*at += (uint64_t)BED_TX_BUFS * BED_TX_LEN;
 	p->rx_base = *at;
@@ -94,7 +99,7 @@ static int bed_open(struct sw_port *port, const struct options *opts, struct err
 	for (unsigned i = 0; i < pairs; i++) {
 		struct bed_pair *p = &bed->pairs[i];
 		struct sw_ring in = {
-			.vq = p->in, .kick_fd = -1, .opaque = &p->calls_in, .call = called};
+			.vq = p->in, .kick_fd = p->kick_fd, .opaque = &p->calls_in, .call = called};
 		struct sw_ring out = {
 			.vq = p->out, .kick_fd = -1, .opaque = &p->calls_out, .call = called};
 
@@ -139,6 +144,8 @@ struct bed_port *bed_add(struct sw *sw, const char *options, const struct bed_se
 void bed_free(struct bed_port *bed)
 {
 	for (unsigned i = 0; i < BED_PAIRS; i++) {
+		if (bed->pairs[i].in && bed->pairs[i].kick_fd >= 0)
+			close(bed->pairs[i].kick_fd);
 		vq_free(bed->pairs[i].in);
 		vq_free(bed->pairs[i].out);
 		if (bed->pairs[i].tx)
@@ -233,7 +240,8 @@ int bed_add_frame(struct bed_port *bed, unsigned pair, const void *frame, unsign
 
 void bed_publish(struct bed_port *bed, unsigned pair)
 {
-	vdrv_publish(bed->pairs[pair].tx);
+	if (vdrv_publish(bed->pairs[pair].tx) && bed->pairs[pair].kick_fd >= 0)
+		eventfd_write(bed->pairs[pair].kick_fd, 1);
 }
 
 int bed_send(struct bed_port *bed, unsigned pair, const void *frame, unsigned len,

@@ -18,6 +18,7 @@
 
 struct bed_setup {
 	bool packed, mergeable, event_idx, in_order, legacy;
+	bool kicks;	   /* an eventfd tells of frames sent; otherwise the switch must look */
 	unsigned pairs;	   /* 0: 1 */
 	unsigned ring;	   /* 0: 256 */
 	unsigned rx_len;   /* bytes a receive buffer; 0: 2048 */
@@ -31,6 +32,8 @@ struct bed_setup {
 struct bed_pair {
 	struct vdrv *tx, *rx;
 	struct vq *in, *out;
+	struct vring_config in_cfg, out_cfg;
+	int kick_fd;
 	uint64_t tx_base, rx_base; /* guest-physical */
 	unsigned tx_free[BED_TX_BUFS], ntx_free;
 	unsigned calls_in, calls_out; /* written by workers */
