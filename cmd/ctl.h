@@ -30,6 +30,10 @@ struct ctl_command {
 /** End with name NULL. */
 extern const struct ctl_command ctl_vm_commands[];
 extern const struct ctl_command ctl_net_commands[];
+extern const struct ctl_command ctl_switch_commands[];
+
+/** A live view of the switch, until it is interrupted; args[0]: seconds between two looks. */
+int ctl_top(struct ctl *ctl, char **args, struct error *err);
 
 int ctl_net_explain(struct ctl *ctl, char **args, struct error *err);
 

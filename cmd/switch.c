@@ -2,6 +2,7 @@
 /* viaduct-switch, the virtual switch: the command line, signals, exit codes. */
 #include "switch_cmdline.h"
 
+#include "switch_api.h"
 #include "switch/counters.h"
 
 #include <errno.h>
@@ -80,29 +81,50 @@ static void log_totals(struct sw *sw)
 	}
 }
 
-static int serve(const struct switch_cmdline *c, struct loop *loop, struct error *err)
+static int add_ports(struct sw *sw, char *const *ports, unsigned n, struct error *err)
 {
+	int ret = 0;
+
+	for (unsigned i = 0; i < n && !ret; i++)
+		ret = sw_add_port(sw, ports[i], NULL, err);
+	return ret;
+}
+
+static int serve(const struct switch_cmdline *c, const struct switch_config *config,
+		 struct loop *loop, struct error *err)
+{
+	const char *socket = c->api_socket ? c->api_socket : config->api_socket;
 	struct sw *sw = sw_create(&c->options, loop, err);
+	struct switch_api *api = NULL;
 	int ret = sw ? 0 : err->code;
 
-	for (unsigned i = 0; i < c->nports && !ret; i++)
-		ret = sw_add_port(sw, c->ports[i], NULL, err);
+	if (!ret)
+		ret = add_ports(sw, config->ports, config->nports, err);
+	if (!ret)
+		ret = add_ports(sw, c->ports, c->nports, err);
+	if (!ret && socket)
+		ret = switch_api_open(socket, loop, sw, &api, err);
 	if (!ret)
 		ret = loop_run(loop);
 	log_totals(sw);
+	switch_api_close(api);
 	sw_destroy(sw);
 	return ret;
 }
 
-static int run(const struct switch_cmdline *c)
+static int run(struct switch_cmdline *c)
 {
+	struct switch_config config = {0};
 	struct error err = {0};
 	struct loop *loop = loop_create(&err);
 	struct loop_fd signals;
 	int ret = loop ? watch_signals(loop, &signals, &err) : err.code;
 
+	if (!ret && c->config)
+		ret = switch_config_read(c->config, &c->options, &config, &err);
 	if (!ret)
-		ret = serve(c, loop, &err);
+		ret = serve(c, &config, loop, &err);
+	switch_config_free(&config);
 	if (err.code)
 		log_error("%s", err.text);
 	if (loop)

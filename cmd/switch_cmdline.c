@@ -45,7 +45,7 @@ static int set_port(void *to, const char *value, struct error *err)
 
 	if (c->nports == SW_PORTS_MAX)
 		return error_set(err, -EINVAL, "--port: there is room for %d ports", SW_PORTS_MAX);
-	c->ports[c->nports++] = value;
+	c->ports[c->nports++] = (char *)(uintptr_t)value; /* read only */
 	return 0;
 }
 
@@ -54,6 +54,22 @@ static int set_worker(void *to, const char *value, struct error *err)
 	struct switch_cmdline *c = to;
 
 	return switch_add_worker(&c->options, &c->nworkers, value, err);
+}
+
+static int set_config(void *to, const char *value, struct error *err)
+{
+	struct switch_cmdline *c = to;
+
+	c->config = value;
+	return 0;
+}
+
+static int set_api_socket(void *to, const char *value, struct error *err)
+{
+	struct switch_cmdline *c = to;
+
+	c->api_socket = value;
+	return 0;
 }
 
 static int set_number(const char *name, const char *value, uint64_t min, uint64_t max,
@@ -119,6 +135,7 @@ static int set_version(void *to, const char *value, struct error *err)
 }
 
 const struct arg_option switch_options[] = {
+	{"config", "FILE", "a JSON file with what the options below say", set_config},
 	{"port", "KEY=VALUE,...", "a port, see below; repeatable", set_port},
 	{"worker", "cpu=N",
 	 "a thread that moves frames, bound to CPU N; repeatable (one, on any CPU)", set_worker,
@@ -129,6 +146,8 @@ const struct arg_option switch_options[] = {
 	 set_retry},
 	{"fdb-max", "N", "addresses that can be learnt (131072)", set_fdb_max},
 	{"fdb-age", "SECONDS", "when an address that is not seen is forgotten (300)", set_fdb_age},
+	{"api-socket", "PATH", "where viaductctl and other clients reach this switch (nowhere)",
+	 set_api_socket},
 	{"log-level", "LEVEL", "error, warn, info or debug (warn)", set_log_level},
 	{"help", NULL, "this text", set_help},
 	{"version", NULL, "the version", set_version},

@@ -19,12 +19,14 @@ enum {
 	EXIT_UNREACHABLE = 3, /* nobody at the socket */
 };
 
-static const struct ctl_command *const ctl_tables[] = {ctl_vm_commands, ctl_net_commands};
+static const struct ctl_command *const ctl_tables[] = {ctl_vm_commands, ctl_net_commands,
+						       ctl_switch_commands};
 
 static void print_help(void)
 {
 	printf("usage: viaductctl --api-socket PATH [--json] COMMAND [ARGUMENT...]\n"
-	       "Controls a running viaduct through the socket that its --api-socket made.\n\n"
+	       "Controls a running viaduct or viaduct-switch through the socket that its "
+	       "--api-socket made.\n\n"
 	       "  --api-socket PATH   the socket (VIADUCT_API_SOCKET in the environment)\n"
 	       "  --json              print answers as JSON, not as tables\n"
 	       "  --help              this text\n"

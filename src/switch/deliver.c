@@ -64,6 +64,13 @@ static unsigned hold_back(struct sw_worker *w, struct sw_out *out, const uint8_t
 	return k;
 }
 
+static void drop_all(struct sw_worker *w, struct sw_in *in, const uint8_t *idx, unsigned n,
+		     enum sw_drop why)
+{
+	for (unsigned i = 0; i < n; i++)
+		drop(w, in, &w->frames[idx[i]], why);
+}
+
 static void deliver_ring(struct sw_worker *w, struct sw_in *in, const struct sw_dest *d,
 			 struct sw_out *out, const uint8_t *idx, unsigned n, bool may_hold_back)
 {
@@ -82,6 +89,8 @@ static void deliver_ring(struct sw_worker *w, struct sw_in *in, const struct sw_
 		extra += made;
 		if (likely(!rc)) {
 			extra--;
+			if (unlikely(w->plan->capture))
+				sw_capture_out(w->plan->capture, d->port, &w->frames[idx[i]]);
 			continue;
 		}
 		if (rc == -ENOSPC && !made) {
@@ -91,10 +100,10 @@ static void deliver_ring(struct sw_worker *w, struct sw_in *in, const struct sw_
 				stay = w->held_back = hold_back(w, out, idx + i, n - i);
 			else if (!out->full_since)
 				out->full_since = w->step_cycles;
-			count_drop(in, SW_DROP_NO_BUFFER, n - i - stay);
+			drop_all(w, in, idx + i, n - i - stay, SW_DROP_NO_BUFFER);
 			break;
 		}
-		count_drop(in, drop_of(rc), 1);
+		drop(w, in, &w->frames[idx[i]], drop_of(rc));
 		if (rc == -EPROTO && out->ring.attention)
 			out->ring.attention(out->ring.opaque);
 	}
@@ -176,6 +185,8 @@ static void deliver_frames(struct sw_worker *w, struct sw_in *in, const struct s
 	for (unsigned i = 0; i < n;) {
 		unsigned some = describe(w, d, idx + i, n - i, frames);
 
+		for (unsigned k = 0; w->plan->capture && k < MAX(some, 1u); k++)
+			sw_capture_out(w->plan->capture, d->port, &w->frames[idx[i + k]]);
 		if (some)
 			d->hn->ops->send(d->hn, out->pair, frames, some);
 		else if (send_one(w, d, out->pair, &w->frames[idx[i]]) == -EINVAL)
@@ -200,7 +211,7 @@ void sw_deliver(struct sw_worker *w, struct sw_in *in, const struct sw_dest *d, 
 	struct sw_out *out = d->outs[in->pair % d->nouts];
 
 	if (d->shared && unlikely(!out_lock(out))) {
-		count_drop(in, SW_DROP_CONTENDED, n);
+		drop_all(w, in, idx, n, SW_DROP_CONTENDED);
 		return;
 	}
 	if (d->hn)

@@ -52,11 +52,11 @@ static __attribute__((noinline)) bool admit(struct sw_worker *w, struct sw_in *i
 	for (unsigned k = 0; k < c->nmacs && !known; k++)
 		known = !memcmp(c->macs[k], f->head + 6, 6);
 	if (!known) {
-		count_drop(in, SW_DROP_SPOOFED, 1);
+		drop(w, in, f, SW_DROP_SPOOFED);
 		return false;
 	}
 	if (c->rate_in && !within(w, &in->port->tat_in, f->len * 8ULL, c->rate_in)) {
-		count_drop(in, SW_DROP_RATE_IN, 1);
+		drop(w, in, f, SW_DROP_RATE_IN);
 		return false;
 	}
 	return true;
@@ -115,12 +115,12 @@ static inline int decide(struct sw_worker *w, struct sw_in *in, const struct sw_
 	uint64_t skey = w->skey[i], dkey = w->dkey[i];
 
 	if (unlikely(is_group(skey) || !(skey << 16))) {
-		count_drop(in, why_not(dkey), 1);
+		drop(w, in, f, why_not(dkey));
 		return TO_NOBODY;
 	}
 	if (unlikely(f->off.flags | f->off.gso_type)) {
 		if (net_offload_check(&f->off, f->len, src->offloads_from)) {
-			count_drop(in, SW_DROP_MALFORMED, 1);
+			drop(w, in, f, SW_DROP_MALFORMED);
 			return TO_NOBODY;
 		}
 	}
@@ -179,11 +179,11 @@ static bool floodable(struct sw_worker *w, struct sw_in *in, const struct sw_des
 	static const uint8_t reserved[5] = {0x01, 0x80, 0xc2, 0, 0};
 
 	if (!memcmp(f->head, reserved, 5) && (dkey >> 40 & 0xf0) == 0) {
-		count_drop(in, SW_DROP_RESERVED, 1);
+		drop(w, in, f, SW_DROP_RESERVED);
 		return false;
 	}
 	if (src->config->storm && !within(w, &in->port->tat_storm, 1, src->config->storm)) {
-		count_drop(in, SW_DROP_STORM, 1);
+		drop(w, in, f, SW_DROP_STORM);
 		return false;
 	}
 	return true;
@@ -206,7 +206,7 @@ static void give_copy(struct sw_worker *w, struct sw_in *in, const struct sw_des
 	else if (!d->nouts)
 		why = SW_DROP_DOWN;
 	if (why != SW_DROP_COUNT)
-		count_drop(in, why, 1);
+		drop(w, in, f, why);
 	else
 		sw_deliver(w, in, d, &idx, 1, false);
 }
@@ -229,7 +229,7 @@ static void to_many(struct sw_worker *w, struct sw_in *in, const struct sw_dest 
 	}
 	empty_boxes(w, in, false);
 	if (!n)
-		count_drop(in, was_unknown ? SW_DROP_UNKNOWN : SW_DROP_NO_RECEIVERS, 1);
+		drop(w, in, &w->frames[i], was_unknown ? SW_DROP_UNKNOWN : SW_DROP_NO_RECEIVERS);
 	if (!mirrors)
 		return;
 	frame_make_private(&whole, w->copy);
@@ -255,7 +255,7 @@ static __attribute__((noinline)) void forward_any(struct sw_worker *w, struct sw
 	}
 	d = &w->work->dests[port];
 	if (d == src) {
-		count_drop(in, SW_DROP_HAIRPIN, 1);
+		drop(w, in, f, SW_DROP_HAIRPIN);
 		return;
 	}
 	if (src->mirror >= 0 || d->mirror >= 0) {
@@ -267,7 +267,7 @@ static __attribute__((noinline)) void forward_any(struct sw_worker *w, struct sw
 	if (why == SW_DROP_COUNT)
 		to_box(w, (unsigned)port, i);
 	else
-		count_drop(in, why, 1);
+		drop(w, in, f, why);
 }
 
 unsigned sw_forward(struct sw_worker *w, struct sw_in *in, unsigned n, bool may_hold_back)
@@ -276,6 +276,9 @@ unsigned sw_forward(struct sw_worker *w, struct sw_in *in, unsigned n, bool may_
 
 	w->burst = n;
 	w->held_back = 0;
+	if (unlikely(w->plan->capture))
+		for (unsigned i = 0; i < n; i++)
+			sw_capture_in(w->plan->capture, in->port, &w->frames[i]);
 	for (unsigned i = 0; i < n; i++) {
 		int port = decide(w, in, src, i);
 

@@ -102,6 +102,7 @@ static struct sw_plan *build(struct sw *sw)
 	plan->nworkers = W;
 	plan->retry_cycles = sw->options.retry_us * sw_cycles_per_us();
 	plan->generation = ++sw->generation;
+	plan->capture = sw->capture;
 	dests = (struct sw_dest *)(void *)&plan->work[W];
 	pointers = (void **)(void *)&dests[(size_t)W * n.ndests];
 	for (unsigned w = 0; w < W; w++) {

@@ -14,6 +14,7 @@ struct sw {
 	struct fdb *fdb;
 	_Atomic(struct sw_plan *) plan;
 	uint64_t generation;
+	struct sw_capture *capture; /* NULL: none */
 	_Atomic uint16_t now;
 	_Atomic uint64_t announce; /* a MAC, the port's number above it, SW_ANNOUNCE; 0: none */
 	uint64_t next_age;	   /* seconds on clock_ns() */

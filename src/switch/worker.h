@@ -3,6 +3,7 @@
 #define SWITCH_WORKER_H
 
 #include "mem/quiesce.h"
+#include "switch/capture.h"
 #include "switch/counters.h"
 #include "switch/fdb.h"
 #include "switch/frame.h"
@@ -157,6 +158,15 @@ static inline uint64_t counted(const uint64_t *counter)
 static inline void count_drop(struct sw_in *in, enum sw_drop why, uint64_t n)
 {
 	count(&in->c.drops[why], n);
+}
+
+/** Counts a frame as dropped, and shows it to who captures such. */
+static inline void drop(struct sw_worker *w, struct sw_in *in, const struct frame *f,
+			enum sw_drop why)
+{
+	count_drop(in, why, 1);
+	if (unlikely(w->plan->capture))
+		sw_capture_drop(w->plan->capture, in->port, f, why);
 }
 
 static inline uint64_t sw_cycles(void)
