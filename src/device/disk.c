@@ -133,6 +133,20 @@ void disk_init(struct disk *disk, const struct disk_ops *ops, const struct disk_
 	disk->block->id = disk->id;
 }
 
+struct pci_dev *disk_home_controller(const struct disk_home *home, const char *id)
+{
+	for (unsigned i = 0; i < home->ncontrollers; i++)
+		if (!strcmp(home->controllers[i]->id, id))
+			return home->controllers[i];
+	return NULL;
+}
+
+void disk_home_add(struct disk_home *home, struct pci_dev *controller)
+{
+	if (home->ncontrollers < DISK_CONTROLLERS_MAX)
+		home->controllers[home->ncontrollers++] = controller;
+}
+
 static void resized(void *opaque)
 {
 	struct disk *disk = opaque;

@@ -16,13 +16,16 @@
 
 struct disk;
 
+#define DISK_CONTROLLERS_MAX 8
+
 /* Where disks are put. The controllers are found here again by the next disk. */
 struct disk_home {
 	struct bus_host *host;
 	struct guest_mem *mem;
 	struct loop *loop;
 	struct bus *pio;
-	struct pci_dev *controllers[8]; /* not yet on a bus, or on it; NULL: none */
+	struct pci_dev *controllers[DISK_CONTROLLERS_MAX];
+	unsigned ncontrollers;
 };
 
 struct disk_params {
@@ -92,6 +95,10 @@ void disk_counters_add(struct disk_counters *sum, const struct disk_counters *c)
 /** A number among options; *out is left alone where it is not given. 0 or as option_u64(). */
 int disk_option(const struct options *opts, const char *key, uint64_t min, uint64_t max,
 		unsigned *out, struct error *err);
+
+/** For models: the controller of that id that an earlier disk made, or NULL; and one to be found. */
+struct pci_dev *disk_home_controller(const struct disk_home *home, const char *id);
+void disk_home_add(struct disk_home *home, struct pci_dev *controller);
 
 /** For models: fills a zeroed disk in from params. */
 void disk_init(struct disk *disk, const struct disk_ops *ops, const struct disk_params *params);

@@ -209,19 +209,37 @@ static int make_slots(struct disk_vq *q, unsigned size)
 	return 0;
 }
 
-static int open_ios(struct disk_vq *q, const struct disk_vq_params *p, struct error *err)
+int disk_vq_add_block(struct disk_vq *q, struct block *block, unsigned depth, struct error *err)
 {
-	int ret = 0;
+	struct block_queue **more = realloc(q->ios, (q->nios + 1) * sizeof(struct block_queue *));
+	int ret;
 
-	q->ios = calloc(p->nblocks, sizeof(*q->ios));
-	if (!q->ios)
+	if (!more)
 		return error_set(err, -ENOMEM, "%s: out of memory", q->worker.id);
-	while (q->nios < p->nblocks && !ret) {
-		ret = block_queue_open(p->blocks[q->nios], p->size, &q->ios[q->nios], err);
-		if (!ret)
-			ret = disk_worker_watch(&q->worker, q->ios[q->nios++]->fd, false);
+	q->ios = more;
+	ret = block_queue_open(block, depth, &q->ios[q->nios], err);
+	if (ret)
+		return ret;
+	ret = disk_worker_watch(&q->worker, q->ios[q->nios]->fd, false);
+	if (!ret) {
+		q->nios++;
+		return 0;
 	}
-	return ret;
+	block_queue_close(q->ios[q->nios]);
+	return error_set(err, ret, "%s: cannot watch its storage: %s", q->worker.id,
+			 error_name(ret));
+}
+
+void disk_vq_drop_block(struct disk_vq *q, const struct block *block)
+{
+	for (unsigned i = 0; i < q->nios; i++) {
+		if (q->ios[i]->block != block)
+			continue;
+		disk_worker_unwatch(&q->worker, q->ios[i]->fd);
+		block_queue_close(q->ios[i]);
+		memmove(q->ios + i, q->ios + i + 1, (--q->nios - i) * sizeof(struct block_queue *));
+		return;
+	}
 }
 
 int disk_vq_init(struct disk_vq *q, const struct disk_vq_params *p, struct error *err)
@@ -239,8 +257,6 @@ int disk_vq_init(struct disk_vq *q, const struct disk_vq_params *p, struct error
 		return error_set(err, -ENOMEM, "%s: no memory for a queue of %u", p->vdev->id,
 				 p->size);
 	ret = disk_worker_start(&q->worker, p->worker, p->cpu, err);
-	if (!ret)
-		ret = open_ios(q, p, err);
 	if (ret)
 		return ret;
 	q->listener =

@@ -57,19 +57,21 @@ struct disk_vq {
 struct disk_vq_params {
 	const struct disk_vq_ops *ops;
 	struct virtio_dev *vdev;
-	unsigned index;	       /* of the virtqueue */
-	unsigned worker;       /* number, for the thread's name */
-	int cpu;	       /* THREAD_ANY_CPU */
-	unsigned size;	       /* of the queue, at most */
-	unsigned segments;     /* data parts of a chain, at most */
-	struct block **blocks; /* nblocks images; a queue to each is opened */
-	unsigned nblocks;
+	unsigned index;	   /* of the virtqueue */
+	unsigned worker;   /* number, for the thread's name */
+	int cpu;	   /* THREAD_ANY_CPU */
+	unsigned size;	   /* of the queue, at most */
+	unsigned segments; /* data parts of a chain, at most */
 	void *opaque;
 };
 
 /** Makes the queue's slots, block queues and thread; q is zeroed. Undone by disk_vq_fini(). */
 int disk_vq_init(struct disk_vq *q, const struct disk_vq_params *params, struct error *err);
 void disk_vq_fini(struct disk_vq *q);
+
+/** Opens a queue to one more image, or closes it. The ring is not served meanwhile. */
+int disk_vq_add_block(struct disk_vq *q, struct block *block, unsigned depth, struct error *err);
+void disk_vq_drop_block(struct disk_vq *q, const struct block *block);
 
 /** Control thread: begins to serve the ring, or stops, leaving its state in the device's queue. */
 int disk_vq_start(struct disk_vq *q, struct error *err);

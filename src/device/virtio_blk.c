@@ -212,8 +212,6 @@ static int make_queues(struct virtio_blk *blk, const struct disk_virtio_options 
 		.vdev = &blk->vdev,
 		.size = o->queue_size,
 		.segments = o->seg_max,
-		.blocks = &blk->disk.block,
-		.nblocks = 1,
 		.opaque = blk,
 	};
 	int ret;
@@ -235,6 +233,9 @@ static int make_queues(struct virtio_blk *blk, const struct disk_virtio_options 
 		qp.worker = qp.index;
 		qp.cpu = disk_virtio_cpu(o, qp.index);
 		ret = disk_vq_init(&blk->queues[qp.index], &qp, err);
+		if (!ret)
+			ret = disk_vq_add_block(&blk->queues[qp.index], blk->disk.block,
+						o->queue_size, err);
 	}
 	return ret;
 }

@@ -69,9 +69,11 @@ freed() {
   dd if="/dev/$1" bs=1M skip=1 count=1 iflag=direct 2>/dev/null | tr -d '\0' | grep -q .
 }
 
-# reload DISK: its driver leaves and comes back.
+# reload DISK: its driver leaves it and comes back.
 reload() {
-  rmmod virtio_blk && modprobe virtio_blk && wait_for 5 test -b "/dev/$1"
+  device=$(basename "$(readlink "/sys/block/$1/device")")
+  echo "$device" >/sys/bus/virtio/drivers/virtio_blk/unbind && [ ! -b "/dev/$1" ] &&
+    echo "$device" >/sys/bus/virtio/drivers/virtio_blk/bind && wait_for 5 test -b "/dev/$1"
 }
 GUEST
 
