@@ -198,6 +198,12 @@ struct plane_ops {
 	void (*attachment)(struct plane *plane, char *out, size_t size);
 
 	/**
+	 * Whether it is attached to what these options name, and nobody could be a second time:
+	 * then there is nowhere to move to. NULL: no.
+	 */
+	bool (*is_at)(struct plane *plane, const struct options *opts);
+
+	/**
 	 * What the attachment point counted of a queue pair, or, with *whole set, of all of them
 	 * (then for pair 0 only). False: it counts nothing that could be seen from here.
 	 */

@@ -415,6 +415,13 @@ static void vu_attachment(struct plane *plane, char *out, size_t size)
 	snprintf(out, size, "%s", to_vu(plane)->path);
 }
 
+static bool vu_is_at(struct plane *plane, const struct options *opts)
+{
+	const char *path = options_get(opts, "socket");
+
+	return path && !strcmp(path, to_vu(plane)->path);
+}
+
 static int vu_announce(struct plane *plane)
 {
 	struct vu_plane *p = to_vu(plane);
@@ -472,6 +479,7 @@ const struct plane_ops vhost_user_ops = {
 	.counters = vu_counters,
 	.unknown = "frames are counted by the other process, if it counts them: ask it",
 	.attachment = vu_attachment,
+	.is_at = vu_is_at,
 	.announce = vu_announce,
 	.close = vu_close,
 };

@@ -125,6 +125,12 @@ static void vu_conn_event(struct loop_fd *watch, uint32_t events)
 		vu_link_lost(p, "the back-end has closed the connection");
 }
 
+static void tell(struct vu_plane *p, bool there, const char *why)
+{
+	if (p->events && p->events->backend_changed)
+		p->events->backend_changed(p->events->opaque, there, why);
+}
+
 /* The conversation went well: from here on the rings are the back-end's. */
 static void vu_up(struct vu_plane *p)
 {
@@ -139,6 +145,7 @@ static void vu_up(struct vu_plane *p)
 	p->reported = false;
 	loop_timer_cancel(p->loop, &p->link_timer);
 	if (p->lost_at) {
+		tell(p, true, "it is there again");
 		p->reconnects++;
 		log_info("%s: %s: the back-end is back after %llu ms", p->id, p->path,
 			 (unsigned long long)((clock_ns() - p->lost_at) / NSEC_PER_MSEC));
@@ -216,6 +223,7 @@ void vu_link_lost(struct vu_plane *p, const char *why)
 	vhost_user_hang_up(&p->fe);
 	vu_rings_lost(p);
 	p->lost_at = clock_ns();
+	tell(p, false, why);
 	p->retry_ms = 0;
 	loop_timer_set(p->loop, &p->link_timer, p->lost_at + p->link_down_after * NSEC_PER_MSEC);
 	vu_look_out(p);

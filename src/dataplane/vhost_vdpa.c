@@ -424,6 +424,13 @@ static void vd_attachment(struct plane *plane, char *out, size_t size)
 	snprintf(out, size, "%s", to_vd(plane)->vdpa.vk.name);
 }
 
+static bool vd_is_at(struct plane *plane, const struct options *opts)
+{
+	const char *path = options_get(opts, "path");
+
+	return path && !strcmp(path, to_vd(plane)->vdpa.vk.name);
+}
+
 static int vd_probe(struct error *err)
 {
 	glob_t g = {0};
@@ -465,5 +472,6 @@ const struct plane_ops vhost_vdpa_ops = {
 	.counters = vd_counters,
 	.unknown = "frames are counted by the device, if it counts them: see vdpa dev vstats show",
 	.attachment = vd_attachment,
+	.is_at = vd_is_at,
 	.close = vd_close,
 };

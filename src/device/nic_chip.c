@@ -108,7 +108,7 @@ void nic_chip_fini(struct nic_chip *chip)
 		guest_mem_unlisten(chip->mem, &chip->mem_listener);
 	nic_rx_fini(&chip->rx);
 	if (chip->hn)
-		chip->hn->ops->close(chip->hn);
+		hostnet_close(chip->hn);
 	nic_shadow_fini(&chip->shadow);
 	nic_post_fini(&chip->post);
 	nic_irq_fini(&chip->irq);

@@ -198,6 +198,10 @@ int nic_chip_capture_start(struct nic *nic, const struct nic_capture *what, stru
 int nic_chip_capture_stop(struct nic *nic, struct nic_capture_stats *stats, struct error *err);
 void nic_chip_capture_stats(struct nic *nic, struct nic_capture_stats *stats);
 
+/** nic_ops.set_backend: frame back-ends only. */
+int nic_chip_set_backend(struct nic *nic, const char *backend, const struct options *opts,
+			 struct nic_switch *result, struct error *err);
+
 /** nic_ops.state and nic_ops.hops. */
 void nic_chip_state(struct nic *nic, struct nic_state *out);
 void nic_chip_hops(struct nic *nic, nic_hop_fn *fn, void *arg);

@@ -107,7 +107,7 @@ static void sleep_until(struct nic_worker *w, const struct nic_worker_wish *wish
 	struct pollfd fds[3] = {{.fd = w->wake_fd, .events = POLLIN},
 				{.fd = w->alarm_fd, .events = POLLIN},
 				{.fd = w->rx_fd, .events = POLLIN}};
-	nfds_t n = wish->receive && w->rx_fd >= 0 ? 3 : 2;
+	nfds_t n = wish->receive && fds[2].fd >= 0 ? 3 : 2;
 	uint64_t now = clock_ns(), count;
 	struct timespec ts;
 	uint64_t ns = wish->at > now ? wish->at - now : 0;

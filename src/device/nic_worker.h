@@ -27,7 +27,8 @@ struct nic_worker {
 	void *opaque;
 	pthread_t thread;
 	bool running;
-	int wake_fd, rx_fd, alarm_fd;
+	int wake_fd, alarm_fd;
+	_Atomic int rx_fd; /* may be exchanged while it runs: kick it then */
 	_Atomic bool stop, asleep, kicked, paused;
 	pthread_mutex_t pause_lock;
 	pthread_cond_t pause_changed;

@@ -48,6 +48,7 @@ const struct nic_ops rtl8139_nic_ops = {
 	.counters = nic_chip_counters,
 	.state = nic_chip_state,
 	.hops = nic_chip_hops,
+	.set_backend = nic_chip_set_backend,
 	.capture_start = nic_chip_capture_start,
 	.capture_stop = nic_chip_capture_stop,
 	.capture_stats = nic_chip_capture_stats,

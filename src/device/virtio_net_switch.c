@@ -136,6 +136,9 @@ int virtio_net_set_backend(struct nic *nic, const char *backend, const struct op
 	if (net->capture)
 		return error_set(err, -EBUSY, "%s: a capture is running: end it first",
 				 nic->pci.id);
+	if (plane_for_backend(backend) == net->plane->ops && net->plane->ops->is_at &&
+	    net->plane->ops->is_at(net->plane, opts))
+		return 0;
 	ret = check_permitted(net, backend, err);
 	return ret ? ret : virtio_net_move(net, backend, opts, result, err);
 }

@@ -462,6 +462,49 @@ static void test_carrier(void **state)
 	free(h);
 }
 
+/* Emulated chips change their frame back-end, and keep it when they cannot have the other. */
+static void test_chips(void **state)
+{
+	struct fake_host *h = calloc(1, sizeof(*h));
+	bool taps = geteuid() == 0 && tap_ops.probe(NULL) == 0;
+
+	fake_host_init(h);
+	for (unsigned i = 1; nic_table[i]; i++) {
+		struct nic_switch result;
+		struct error err = {0};
+		struct walk walk = {0};
+		struct nic *nic;
+		char text[64];
+
+		snprintf(text, sizeof(text), "backend=none,model=%s", nic_table[i]->name);
+		assert_int_equal(nic_create(text, 0, &h->host, h->mem, h->host.loop, &nic, &err),
+				 0);
+		assert_int_equal(nic_set_backend(nic, "backend=user", &result, &err), 0);
+		assert_string_equal(result.from.backend, "none");
+		assert_string_equal(result.to.backend, "user");
+		assert_true(result.moved);
+		assert_int_equal(
+			nic_set_backend(nic, "backend=vhost-user,socket=/x", &result, &err),
+			-EINVAL);
+		assert_string_equal(result.to.backend, "user");
+		for (unsigned k = 0; k < 20 && taps; k++) {
+			assert_int_equal(
+				nic_set_backend(nic, "backend=tap,ifname=chiptest0", &result, &err),
+				0);
+			assert_string_equal(result.to.attachment, "chiptest0");
+			assert_int_equal(result.moved, k == 0);
+		}
+		nic_hops(nic, on_hop, &walk);
+		assert_string_equal(walk.order, "tx chip,tx backend,rx backend,rx chip,");
+		assert_int_equal(nic_set_link(nic, false, &err), 0);
+		nic_get_state(nic, &result.to);
+		assert_false(result.to.admin_up);
+		nic->pci.ops->destroy(&nic->pci);
+	}
+	fake_host_fini(h);
+	free(h);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -471,7 +514,8 @@ int main(void)
 		cmocka_unit_test(test_paused),	   cmocka_unit_test(test_second),
 		cmocka_unit_test(test_hops),	   cmocka_unit_test(test_past),
 		cmocka_unit_test(test_offer),	   cmocka_unit_test(test_capture),
-		cmocka_unit_test(test_carrier),	   cmocka_unit_test(test_falls_back),
+		cmocka_unit_test(test_carrier),	   cmocka_unit_test(test_chips),
+		cmocka_unit_test(test_falls_back),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -227,6 +227,15 @@ static inline bool vduse_from_tap(struct vduse_net *v)
 	return true;
 }
 
+/* Without a driver what comes is lost, as in any NIC; what waited would be news of long ago. */
+static inline void vduse_discard(struct vduse_net *v)
+{
+	uint8_t frame[2048];
+
+	while (read(v->tap, frame, sizeof(frame)) > 0)
+		;
+}
+
 static inline void vduse_serve(struct vduse_net *v)
 {
 	do {
@@ -254,6 +263,8 @@ static inline void *vduse_run(void *arg)
 				     {v->kick[1], POLLIN, 0},
 				     {v->tap, POLLIN, 0}};
 
+		if (!v->running && v->tap >= 0)
+			vduse_discard(v);
 		poll(p, v->running ? 4 : 1, 20);
 		if (p[0].revents & POLLIN)
 			vduse_answer(v);
