@@ -31,6 +31,12 @@ struct mem_table {
 	unsigned count;
 	uint64_t generation;
 	struct dirty_log *dirty; /* where device writes are marked; NULL when nobody asks */
+	/*
+	 * Translations through an IOMMU: the regions' addresses are I/O virtual, whoever made it can
+	 * be asked for those that are missing, and the log is of the memory underneath, described by
+	 * this table. NULL: the addresses are guest-physical and all there are.
+	 */
+	const struct mem_table *physical;
 	struct mem_region regions[];
 };
 

@@ -86,12 +86,17 @@ int back_set_features(struct vhost_backend *be, struct vhost_user_msg *msg, stru
 
 static uint64_t protocol_offered(const struct vhost_backend *be)
 {
-	uint64_t bits =
-		BIT(VHOST_USER_PROTOCOL_F_MQ) | BIT(VHOST_USER_PROTOCOL_F_LOG_SHMFD) |
-		BIT(VHOST_USER_PROTOCOL_F_REPLY_ACK) | BIT(VHOST_USER_PROTOCOL_F_BACKEND_REQ) |
-		BIT(VHOST_USER_PROTOCOL_F_CONFIG) | BIT(VHOST_USER_PROTOCOL_F_RESET_DEVICE) |
-		BIT(VHOST_USER_PROTOCOL_F_CONFIGURE_MEM_SLOTS) | BIT(VHOST_USER_PROTOCOL_F_STATUS);
+	static const uint8_t always[] = {
+		VHOST_USER_PROTOCOL_F_MQ,	    VHOST_USER_PROTOCOL_F_LOG_SHMFD,
+		VHOST_USER_PROTOCOL_F_REPLY_ACK,    VHOST_USER_PROTOCOL_F_BACKEND_REQ,
+		VHOST_USER_PROTOCOL_F_CONFIG,	    VHOST_USER_PROTOCOL_F_INFLIGHT_SHMFD,
+		VHOST_USER_PROTOCOL_F_RESET_DEVICE, VHOST_USER_PROTOCOL_F_CONFIGURE_MEM_SLOTS,
+		VHOST_USER_PROTOCOL_F_STATUS,
+	};
+	uint64_t bits = 0;
 
+	for (unsigned i = 0; i < ARRAY_SIZE(always); i++)
+		bits |= BIT(always[i]);
 	if (be->ops->announce)
 		bits |= BIT(VHOST_USER_PROTOCOL_F_RARP);
 	if (be->ops->mtu)

@@ -51,6 +51,8 @@ static back_handler *const handlers[VHOST_USER_REQUEST_MAX] = {
 	[VHOST_USER_SET_BACKEND_REQ_FD] = back_set_request_fd,
 	[VHOST_USER_GET_CONFIG] = back_get_config,
 	[VHOST_USER_SET_CONFIG] = back_set_config,
+	[VHOST_USER_GET_INFLIGHT_FD] = back_get_inflight_fd,
+	[VHOST_USER_SET_INFLIGHT_FD] = back_set_inflight_fd,
 	[VHOST_USER_RESET_DEVICE] = back_reset_device,
 	[VHOST_USER_GET_MAX_MEM_SLOTS] = back_get_max_mem_slots,
 	[VHOST_USER_ADD_MEM_REG] = back_add_mem_reg,
@@ -229,6 +231,7 @@ static void forget_front_end(struct vhost_backend *be)
 	back_rings_reset(be);
 	back_mem_drop(be);
 	back_log_drop(be);
+	back_inflight_drop(be);
 	if (be->request_fd >= 0)
 		close(be->request_fd);
 	be->request_fd = -1;

@@ -8,7 +8,8 @@
 /*
  * The back-end from inside: see docs/vhost-user.md. back_conn.c holds the connection and hands
  * requests out, back_socket.c finds front-ends, back_mem.c has their memory, back_ring.c their
- * rings, back_log.c the dirty log and back_config.c what is left.
+ * rings, back_inflight.c what these leave for a successor, back_log.c the dirty log and back_config.c
+ * what is left.
  */
 #define BACK_SLOTS_MAX	   64 /* memory regions */
 #define BACK_CONFIG_BYTES  24 /* struct virtio_net_config (virtio 1.2, 5.1.4) */
@@ -88,6 +89,11 @@ struct vhost_backend {
 	struct back_map log_map;
 	struct dirty_log *log;
 
+	/* Where rings leave what a successor must know; at NULL: nowhere. */
+	struct back_map inflight_map;
+	uint8_t *inflight;
+	unsigned inflight_queues, inflight_size;
+
 	uint64_t connections;
 	char last_error[256];
 };
@@ -140,6 +146,12 @@ back_handler back_set_log_base, back_set_log_fd;
 void back_log_drop(struct vhost_backend *be);
 /** What is written is marked from now on, or no longer, as the features say; no ring runs. */
 void back_log_apply(struct vhost_backend *be);
+
+/* back_inflight.c */
+back_handler back_get_inflight_fd, back_set_inflight_fd;
+void back_inflight_drop(struct vhost_backend *be);
+/** The ring has just been started: takes up what a predecessor left, and tracks it from now on. */
+void back_inflight_start(struct vhost_backend *be, struct back_queue *q);
 
 /* back_ring.c */
 back_handler back_set_vring_num, back_set_vring_addr, back_set_vring_base, back_get_vring_base,

@@ -168,5 +168,7 @@ bool back_mem_lost(const struct vhost_backend *be)
 	for (unsigned i = 0; i < be->nregions; i++)
 		if (mem_guard_hit(be->regions[i].map.guard))
 			return true;
-	return be->log_map.guard && mem_guard_hit(be->log_map.guard);
+	if (be->log_map.guard && mem_guard_hit(be->log_map.guard))
+		return true;
+	return be->inflight_map.guard && mem_guard_hit(be->inflight_map.guard);
 }

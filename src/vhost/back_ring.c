@@ -156,6 +156,7 @@ static int start(struct vhost_backend *be, struct back_queue *q, struct error *e
 		rc = vq_start(q->pub.vq, &q->cfg, &state, be->table, err);
 	if (rc)
 		return rc;
+	back_inflight_start(be, q);
 	atomic_store(&q->attention, false);
 	q->running = true;
 	rc = be->ops->queue_start(be->opaque, &q->pub, err);

@@ -27,6 +27,37 @@ static inline void chain_begin(struct chain *c, struct iovec *iov, unsigned room
 	*c = (struct chain){.iov = iov, .room = room};
 }
 
+/* What is missing of a table of translations; in any other table nothing can be. */
+static inline enum vring_fault chain_miss(struct vq *vq, uint64_t addr, bool write)
+{
+	if (!vq->table->physical)
+		return VRING_BAD_ADDRESS;
+	vq->miss = (struct vq_miss){addr, write};
+	return VRING_MISS;
+}
+
+/* A part that does not lie in one region: in several adjacent ones, or not at all. */
+static __attribute__((noinline)) enum vring_fault chain_pieces(struct vq *vq, struct chain *c,
+							       uint64_t addr, uint32_t len)
+{
+	while (len) {
+		const struct mem_region *r = mem_find(vq->table, addr, 1);
+		uint32_t here;
+
+		if (!r || (c->writable && r->readonly))
+			return chain_miss(vq, addr, c->writable);
+		if (c->n == c->room)
+			return VRING_CHAIN_TOO_LONG;
+		here = (uint32_t)MIN(len, r->size - (addr - r->gpa));
+		c->iov[c->n].iov_base = r->hva + (addr - r->gpa);
+		c->iov[c->n++].iov_len = here;
+		c->len += here;
+		addr += here;
+		len -= here;
+	}
+	return unlikely(c->len > UINT32_MAX) ? VRING_BAD_LENGTH : VRING_OK;
+}
+
 static inline enum vring_fault chain_part(struct vq *vq, struct chain *c, const struct desc *d)
 {
 	void *at;
@@ -47,12 +78,29 @@ static inline enum vring_fault chain_part(struct vq *vq, struct chain *c, const 
 	at = mem_translate_hit(vq->table, &vq->hit, d->addr, d->len,
 			       c->writable ? MEM_WRITE : MEM_READ);
 	if (unlikely(!at))
-		return VRING_BAD_ADDRESS;
+		return chain_pieces(vq, c, d->addr, d->len);
 	c->iov[c->n].iov_base = at;
 	c->iov[c->n++].iov_len = d->len;
 	c->len += d->len;
 	/* 2.7.5.1 allows 2^32 bytes; what a used entry can say is one byte less. */
 	return unlikely(c->len > UINT32_MAX) ? VRING_BAD_LENGTH : VRING_OK;
+}
+
+/* An indirect table must lie in one piece; where it is missing a part of it, that is asked for. */
+static __attribute__((noinline)) enum vring_fault chain_table_miss(struct vq *vq, uint64_t addr,
+								   uint32_t len)
+{
+	while (len) {
+		const struct mem_region *r = mem_find(vq->table, addr, 1);
+		uint32_t here;
+
+		if (!r)
+			return chain_miss(vq, addr, false);
+		here = (uint32_t)MIN(len, r->size - (addr - r->gpa));
+		addr += here;
+		len -= here;
+	}
+	return VRING_BAD_ADDRESS;
 }
 
 /*
@@ -72,7 +120,7 @@ static inline enum vring_fault chain_indirect(struct vq *vq, struct chain *c, co
 		return VRING_BAD_INDIRECT;
 	table = mem_translate_hit(vq->table, &vq->hit, d->addr, d->len, MEM_READ);
 	if (!table)
-		return VRING_BAD_ADDRESS;
+		return chain_table_miss(vq, d->addr, d->len);
 	for (uint32_t seen = 1;; seen++) {
 		uint64_t addr = ring_load_unaligned((const char *)&table[at]);
 		uint64_t meta = ring_load_unaligned((const char *)&table[at] + 8);

@@ -129,6 +129,8 @@ void vq_stop(struct vq *vq, struct vring_state *state)
 	if (!vq->dead) {
 		vq_flush_quiet(vq);
 		rewind_slots(vq, vq->inflight);
+		if (vq->track)
+			track_stopped(vq);
 	}
 	vq->dead = true;
 	if (state)
@@ -160,6 +162,7 @@ int vq_set_memory(struct vq *vq, const struct mem_table *table)
 
 int vq_pop(struct vq *vq, struct vq_buf *bufs, unsigned max, struct iovec *iov, unsigned iov_max)
 {
+	uint16_t from = vq->avail;
 	enum vring_fault fault;
 	unsigned n = 0;
 
@@ -170,8 +173,21 @@ int vq_pop(struct vq *vq, struct vq_buf *bufs, unsigned max, struct iovec *iov, 
 	else
 		fault = split_pop(vq, bufs, max, iov, iov_max, &n);
 	if (unlikely(fault))
-		return vq_break(vq, fault);
+		return fault == VRING_MISS ? -EAGAIN : vq_break(vq, fault);
+	if (unlikely(vq->track))
+		track_taken(vq, bufs, n, from);
 	return (int)n;
+}
+
+struct vq_miss vq_miss(const struct vq *vq)
+{
+	return vq->miss;
+}
+
+void vq_adopt(struct vq *vq, uint32_t slots)
+{
+	vq->busy += slots;
+	vq->inflight += slots;
 }
 
 void vq_unpop(struct vq *vq, const struct vq_buf *bufs, unsigned n)
@@ -183,6 +199,19 @@ void vq_unpop(struct vq *vq, const struct vq_buf *bufs, unsigned n)
 	for (unsigned i = 0; i < n; i++)
 		slots += bufs[i].slots;
 	rewind_slots(vq, slots);
+	if (unlikely(vq->track))
+		track_position(vq);
+}
+
+/* Marks len bytes at a host address. What the log is of is the memory underneath an IOMMU. */
+static void log_host(struct vq *vq, const void *at, uint64_t len)
+{
+	const struct mem_table *table = vq->table->physical ? vq->table->physical : vq->table;
+	const struct mem_region *r = mem_find_host(table, at, len);
+
+	if (r)
+		dirty_log_mark(vq->table->dirty, r->gpa + (uint64_t)((const uint8_t *)at - r->hva),
+			       len);
 }
 
 /* Marks the first `written` bytes of a buffer's writable parts. */
@@ -192,12 +221,9 @@ static __attribute__((noinline)) void log_buffer(struct vq *vq, const struct vq_
 	const struct iovec *iov = buf->iov + buf->out_n;
 
 	for (; written; iov++) {
-		const struct mem_region *r = mem_find_host(vq->table, iov->iov_base, iov->iov_len);
 		uint32_t len = (uint32_t)MIN(written, iov->iov_len);
 
-		if (r)
-			dirty_log_mark(vq->table->dirty,
-				       r->gpa + (uint64_t)((uint8_t *)iov->iov_base - r->hva), len);
+		log_host(vq, iov->iov_base, len);
 		written -= len;
 	}
 }
@@ -217,7 +243,7 @@ void vq_push(struct vq *vq, const struct vq_buf *buf, uint32_t written)
 		return;
 	written = MIN(written, buf->in_len);
 	vq->inflight -= buf->slots;
-	if (unlikely(vq->table->dirty))
+	if (unlikely(vq->table->dirty) && written)
 		log_buffer(vq, buf, written);
 	if (!vq->in_order) {
 		put(vq, buf->id, written, buf->slots);
@@ -236,17 +262,19 @@ void vq_push(struct vq *vq, const struct vq_buf *buf, uint32_t written)
 /* Marks what publishing has written: the last `pending` used entries, and a split ring's index. */
 static __attribute__((noinline)) void log_published(struct vq *vq)
 {
-	struct dirty_log *dirty = vq->table->dirty;
 	uint64_t bytes = vq->packed ? sizeof(struct ring_desc) : sizeof(struct split_used_elem);
-	uint64_t base = vq->packed ? vq->cfg.desc : vq->cfg.device + sizeof(struct split_used);
+	uint8_t *base = vq->packed ? (uint8_t *)vq->ring.desc
+				   : (uint8_t *)vq->ring.device + sizeof(struct split_used);
 	uint32_t end = vq->packed ? vq->used : vq->used & (vq->size - 1);
 	uint32_t before = MIN(vq->pending, end); /* of them, those in this round */
 
-	dirty_log_mark(dirty, base + (end - before) * bytes, before * bytes);
+	if (before)
+		log_host(vq, base + (end - before) * bytes, before * bytes);
 	before = vq->pending - before;
-	dirty_log_mark(dirty, base + (vq->size - before) * bytes, before * bytes);
+	if (before)
+		log_host(vq, base + (vq->size - before) * bytes, before * bytes);
 	if (!vq->packed)
-		dirty_log_mark(dirty, vq->cfg.device, sizeof(struct split_used));
+		log_host(vq, vq->ring.device, sizeof(struct split_used));
 }
 
 void vq_flush_quiet(struct vq *vq)
@@ -259,10 +287,14 @@ void vq_flush_quiet(struct vq *vq)
 	}
 	if (!vq->pending)
 		return;
+	if (unlikely(vq->track))
+		track_publishing(vq);
 	if (vq->packed)
 		packed_publish(vq);
 	else
 		split_publish(vq);
+	if (unlikely(vq->track))
+		track_published(vq);
 	if (unlikely(vq->table->dirty))
 		log_published(vq);
 	if (vq->undecided <= UINT16_MAX) /* beyond, it only has to stay beyond */
@@ -300,8 +332,8 @@ static void set_kicks(struct vq *vq, bool on)
 		split_kicks(vq, on);
 	vq->kicks_off = !on;
 	if (unlikely(vq->table->dirty)) {
-		dirty_log_mark(vq->table->dirty, vq->cfg.device, sizeof(struct split_used));
-		dirty_log_mark(vq->table->dirty, vq->cfg.device + end - 2, 2);
+		log_host(vq, vq->ring.device, sizeof(struct split_used));
+		log_host(vq, (uint8_t *)vq->ring.device + end - 2, 2);
 	}
 }
 

@@ -67,8 +67,9 @@ int vq_set_memory(struct vq *vq, const struct mem_table *table);
  * Takes up to max chains. iov (iov_max elements) is the caller's and is filled from its start;
  * bufs[i].iov points into it. Stops early, without error, when the next chain does not fit in
  * what is left of iov; a chain that has more than iov_max parts on its own breaks the queue.
- * Returns the number taken (0: nothing available, or not started) or -EPROTO (broken; chains
- * before the bad one in this burst are not taken either).
+ * Returns the number taken (0: nothing available, or not started), -EPROTO (broken; chains before
+ * the bad one in this burst are not taken either), or -EAGAIN (the next chain needs a translation
+ * that an IOMMU's table has not; see vq_miss()).
  */
 int vq_pop(struct vq *vq, struct vq_buf *bufs, unsigned max, struct iovec *iov, unsigned iov_max);
 
@@ -103,5 +104,32 @@ bool vq_available(struct vq *vq);
 
 /** Why the queue is broken, VRING_OK if it is not. */
 enum vring_fault vq_fault(const struct vq *vq);
+
+/** What vq_pop() lacked when it last said -EAGAIN. */
+struct vq_miss {
+	uint64_t addr; /* of the first byte without a translation */
+	bool write;    /* it must be one that allows writing */
+};
+struct vq_miss vq_miss(const struct vq *vq);
+
+/**
+ * Where a queue stands while it runs, in memory that outlives this process, so that a successor
+ * can tell what was taken and not used when this one died. For owners that complete in the order
+ * popped. Whoever shares the memory is not trusted with its contents.
+ */
+struct vq_track;
+
+/** Bytes of it for a ring of so many entries, a multiple of 64. */
+uint64_t vq_track_bytes(uint32_t size);
+
+/**
+ * To be called right after vq_start(): finds out from area what the last user of this ring left
+ * (its size must be the ring's, or more), and keeps it up to date from now on. Chains that may have
+ * been served already are completed with nothing written, so that none is served twice; with redo,
+ * those of a split ring are given out again instead, which is right where serving them has no
+ * effect before they are used (a receive queue). Returns how many were completed: the driver is to
+ * be called then.
+ */
+unsigned vq_track(struct vq *vq, struct vq_track *area, uint32_t size, bool redo);
 
 #endif

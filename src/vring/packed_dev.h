@@ -66,8 +66,8 @@ static inline enum vring_fault packed_pop(struct vq *vq, struct vq_buf *bufs, un
 		__builtin_prefetch(&vq->ring.desc[vq->avail + 4]);
 		chain_begin(&c, iov, (unsigned)(end - iov));
 		fault = packed_chain(vq, &c, meta, &slot, &wrap, &id, &slots);
-		if (unlikely(fault == VRING_CHAIN_TOO_LONG && n))
-			break; /* it may fit next time */
+		if (unlikely((fault == VRING_CHAIN_TOO_LONG || fault == VRING_MISS) && n))
+			break; /* next time it may fit, or be known */
 		if (unlikely(fault))
 			return fault;
 		chain_end(&c, &bufs[n], id, (uint16_t)slots);

@@ -97,8 +97,8 @@ static inline enum vring_fault split_pop(struct vq *vq, struct vq_buf *bufs, uns
 		}
 		chain_begin(&c, iov, (unsigned)(end - iov));
 		fault = split_chain(vq, &c, head);
-		if (unlikely(fault == VRING_CHAIN_TOO_LONG && n))
-			break; /* it may fit next time */
+		if (unlikely((fault == VRING_CHAIN_TOO_LONG || fault == VRING_MISS) && n))
+			break; /* next time it may fit, or be known */
 		if (unlikely(fault))
 			return fault;
 		chain_end(&c, &bufs[n], head, 1);

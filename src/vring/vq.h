@@ -48,7 +48,19 @@ struct vq {
 	uint16_t held_id;
 
 	enum vring_fault fault;
+	struct vq_miss miss;
+	struct vq_track *track; /* NULL: nobody asked */
 	struct vring_config cfg;
 } __cacheline_al;
+
+/* track.c; only while vq->track is set. */
+void track_taken(struct vq *vq, const struct vq_buf *bufs, unsigned n, uint16_t from);
+void track_position(struct vq *vq);
+void track_publishing(struct vq *vq);
+void track_published(struct vq *vq);
+void track_stopped(struct vq *vq);
+
+/* device.c: as if the n slots up to the available position had been popped. */
+void vq_adopt(struct vq *vq, uint32_t slots);
 
 #endif

@@ -18,6 +18,7 @@ static const char *const fault_names[] = {
 	[VRING_BAD_INDIRECT] = "an indirect table is not negotiated, nested or of a wrong size",
 	[VRING_BAD_ORDER] = "a readable descriptor follows a writable one",
 	[VRING_BAD_LENGTH] = "a chain describes 4 GiB or more",
+	[VRING_MISS] = "an address's translation is not known yet",
 	[VRING_BAD_USED] = "a buffer was returned that was not out",
 };
 static_assert(ARRAY_SIZE(fault_names) == VRING_FAULT_COUNT, "each fault has a name");

@@ -54,6 +54,7 @@ enum vring_fault {
 	VRING_BAD_ORDER,      /* a readable descriptor follows a writable one */
 	VRING_BAD_LENGTH,     /* the parts of a chain add up to 4 GiB or more */
 	VRING_BAD_USED,	      /* driver side: the device returned an id that is not out */
+	VRING_MISS,	      /* a translation is not known yet: no fault, see vq_miss() */
 	VRING_FAULT_COUNT
 };
 const char *vring_fault_name(enum vring_fault fault);

@@ -4,6 +4,10 @@
 
 #include "mem/dirty_log.h"
 
+#include <signal.h>
+#include <sys/prctl.h>
+#include <sys/wait.h>
+
 /*
  * The vhost-user back-end with our own front-end, the VMM's vhost-user plane, at the other end of
  * the socket, and a worker that moves frames: connections either way round, both kinds of ring,
@@ -47,6 +51,43 @@ static void flow_until(struct pb *pb, struct flow *f, uint64_t more)
 		flow_run(pb, f, 2);
 	if (f->got < goal)
 		fail_msg("only %llu frames come back", (unsigned long long)(f->got + more - goal));
+}
+
+/* Like it, after frames were lost: more are sent until some come. */
+static void flow_resume(struct pb *pb, struct flow *f)
+{
+	uint64_t end = clock_ns() + 20 * NSEC_PER_SEC, seen[PB_PAIRS];
+	bool all;
+
+	memcpy(seen, f->next, sizeof(seen));
+	do {
+		flow_run(pb, f, 2);
+		all = true;
+		for (unsigned pair = 0; pair < pb->pairs; pair++) {
+			if (f->next[pair] != seen[pair])
+				continue;
+			all = false;
+			if (pb_send(pb, pair, f->sent[pair]))
+				f->sent[pair]++;
+		}
+	} while (!all && clock_ns() < end);
+	assert_true(all);
+}
+
+/* All that was sent has come back to the driver. */
+static void check_rings(struct pb *pb)
+{
+	for (unsigned pair = 0; pair < pb->pairs; pair++) {
+		struct pb_queue *tx = &pb->q[2 * pair + 1];
+
+		for (unsigned i = 0; i < 500 && tx->nfree < pb->queues[1].cfg.size; i++) {
+			pb_run(pb, 2);
+			pb_reclaim(pb, pair);
+		}
+		assert_int_equal(tx->nfree, pb->queues[1].cfg.size);
+		assert_int_equal(vdrv_fault(tx->drv), VRING_OK);
+		assert_int_equal(vdrv_fault(pb->q[2 * pair].drv), VRING_OK);
+	}
 }
 
 static void make_path(char path[64])
@@ -157,6 +198,68 @@ static void test_comes_and_goes(void **state)
 	comes_and_goes(true, false);
 }
 
+/* The back-end, in a process of its own. */
+static pid_t spawn_echo(const char *path, bool server)
+{
+	pid_t pid = fork();
+
+	if (pid)
+		return pid;
+	prctl(PR_SET_PDEATHSIG, SIGKILL);
+	static struct echo e;
+
+	echo_init(&e, path, server);
+	e.dawdle_us = 20;
+	echo_up(&e);
+	for (;;)
+		pause();
+}
+
+/*
+ * It is killed at any instruction, under traffic. Nothing comes twice or out of order, all buffers
+ * come back, and what is lost is what it had in hand.
+ */
+static void killed(bool packed)
+{
+	char path[64], opts[128];
+	struct flow f = {0};
+	unsigned kills = 15;
+	struct pb pb;
+	pid_t pid;
+
+	make_path(path);
+	pid = spawn_echo(path, true);
+	pb_init(&pb, 2, 256, packed);
+	snprintf(opts, sizeof(opts), "socket=%s,wait=20000,link-down-after=100", path);
+	pb_open(&pb, "vhost-user", opts);
+	for (unsigned i = 0; i < kills; i++) {
+		flow_until(&pb, &f, 500 + 37 * i);
+		kill(pid, SIGKILL);
+		assert_int_equal(waitpid(pid, NULL, 0), pid);
+		flow_run(&pb, &f, i % 3 * 20);
+		pid = spawn_echo(path, true);
+		/* Up to a burst of each pair is gone, and the window would never open again. */
+		flow_resume(&pb, &f);
+	}
+	print_message("%s: killed %u times, %llu of %llu frames lost\n",
+		      packed ? "packed" : "split", kills, (unsigned long long)f.lost,
+		      (unsigned long long)(f.got + f.lost));
+	assert_true(f.lost <= kills * 2 * 2 * ECHO_BURST);
+	check_rings(&pb);
+	pb_stop(&pb);
+	pb_close(&pb);
+	pb_done(&pb);
+	kill(pid, SIGKILL);
+	waitpid(pid, NULL, 0);
+	drop_path(path);
+}
+
+static void test_killed(void **state)
+{
+	killed(false);
+	killed(true);
+}
+
 static void test_memory(void **state)
 {
 	const struct mem_ram_options *none = NULL;
@@ -262,7 +365,8 @@ int main(void)
 		cmocka_unit_test(test_split),	       cmocka_unit_test(test_packed),
 		cmocka_unit_test(test_client),	       cmocka_unit_test(test_pairs),
 		cmocka_unit_test(test_comes_and_goes), cmocka_unit_test(test_memory),
-		cmocka_unit_test(test_logging),	       cmocka_unit_test(test_broken),
+		cmocka_unit_test(test_killed),	       cmocka_unit_test(test_logging),
+		cmocka_unit_test(test_broken),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

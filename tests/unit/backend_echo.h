@@ -44,6 +44,7 @@ struct echo {
 	_Atomic uint64_t frames;
 	_Atomic bool connected;
 	bool refuse_start;
+	unsigned dawdle_us; /* between two frames: then it is killed in the middle of a burst */
 };
 
 static inline int echo_start(void *opaque, struct vhost_backend_queue *q, struct error *err)
@@ -145,6 +146,8 @@ static inline bool echo_pair(struct echo *e, struct vhost_backend_queue *rx,
 	for (int i = 0; i < room; i++) {
 		vq_push(rx->vq, &to[i], echo_copy(&to[i], &from[i]));
 		vq_push(tx->vq, &from[i], 0);
+		if (e->dawdle_us)
+			usleep(e->dawdle_us);
 		atomic_fetch_add(&e->frames, 1);
 	}
 	if (vq_flush(rx->vq))
