@@ -27,7 +27,8 @@ const uint64_t vhost_backend_features =
 	BIT(VIRTIO_NET_F_GUEST_ANNOUNCE) | BIT(VIRTIO_NET_F_MQ) | BIT(VIRTIO_NET_F_CTRL_MAC_ADDR) |
 	BIT(VIRTIO_NET_F_GUEST_USO4) | BIT(VIRTIO_NET_F_GUEST_USO6) | BIT(VIRTIO_NET_F_HOST_USO) |
 	BIT(VIRTIO_RING_F_INDIRECT_DESC) | BIT(VIRTIO_RING_F_EVENT_IDX) | BIT(VIRTIO_F_VERSION_1) |
-	BIT(VIRTIO_F_RING_PACKED) | BIT(VIRTIO_F_IN_ORDER) | BIT(VIRTIO_F_ORDER_PLATFORM);
+	BIT(VIRTIO_F_ACCESS_PLATFORM) | BIT(VIRTIO_F_RING_PACKED) | BIT(VIRTIO_F_IN_ORDER) |
+	BIT(VIRTIO_F_ORDER_PLATFORM);
 
 void back_config_init(struct vhost_backend *be, const struct vhost_backend_params *params)
 {
@@ -66,6 +67,7 @@ static unsigned running(const struct vhost_backend *be)
 int back_set_features(struct vhost_backend *be, struct vhost_user_msg *msg, struct error *err)
 {
 	uint64_t features = msg->payload.u64, changed = features ^ be->features;
+	int rc;
 
 	if (features & ~be->offered)
 		return error_set(err, -EINVAL, "features %#llx were not offered",
@@ -79,6 +81,11 @@ int back_set_features(struct vhost_backend *be, struct vhost_user_msg *msg, stru
 	be->features = features;
 	be->features_set = true;
 	back_log_apply(be);
+	if (!back_iotlb_on(be))
+		back_iotlb_drop(be);
+	rc = back_iotlb_renew(be, err);
+	if (rc)
+		return rc;
 	if ((changed & ~VHOST_BITS) && be->ops->features)
 		be->ops->features(be->opaque, features & ~VHOST_BITS);
 	return back_rings_resume(be, err);
@@ -143,6 +150,7 @@ static void reset(struct vhost_backend *be)
 	be->features = 0;
 	be->features_set = false;
 	be->status = 0;
+	back_iotlb_drop(be);
 	back_log_apply(be);
 	store_le16(be->config + BACK_CONFIG_MTU, be->mtu_max);
 	if (be->ops->features)

@@ -49,6 +49,7 @@ static back_handler *const handlers[VHOST_USER_REQUEST_MAX] = {
 	[VHOST_USER_SEND_RARP] = back_send_rarp,
 	[VHOST_USER_NET_SET_MTU] = back_set_mtu,
 	[VHOST_USER_SET_BACKEND_REQ_FD] = back_set_request_fd,
+	[VHOST_USER_IOTLB_MSG] = back_iotlb_msg,
 	[VHOST_USER_GET_CONFIG] = back_get_config,
 	[VHOST_USER_SET_CONFIG] = back_set_config,
 	[VHOST_USER_GET_INFLIGHT_FD] = back_get_inflight_fd,
@@ -229,6 +230,7 @@ int vhost_backend_attach(struct vhost_backend *be, int fd, struct error *err)
 static void forget_front_end(struct vhost_backend *be)
 {
 	back_rings_reset(be);
+	back_iotlb_drop(be);
 	back_mem_drop(be);
 	back_log_drop(be);
 	back_inflight_drop(be);

@@ -51,6 +51,11 @@ struct back_queue {
 
 	struct vring_config cfg; /* while it runs */
 	bool running;		 /* with the owner */
+
+	/* The translation asked for last. */
+	uint64_t asked_iova, asked_at;
+	bool asked_write;
+	bool waiting; /* for it, before the next chain can be taken */
 	_Atomic bool attention;
 };
 
@@ -89,6 +94,12 @@ struct vhost_backend {
 	struct back_map log_map;
 	struct dirty_log *log;
 
+	/* Translations, with ACCESS_PLATFORM; and the table made of them, on table's memory. */
+	struct back_iotlb_entry *iotlb;
+	unsigned niotlb;
+	struct mem_table *iotlb_table;
+	struct loop_timer iotlb_timer;
+
 	/* Where rings leave what a successor must know; at NULL: nowhere. */
 	struct back_map inflight_map;
 	uint8_t *inflight;
@@ -104,6 +115,12 @@ typedef int back_handler(struct vhost_backend *be, struct vhost_user_msg *msg, s
 static inline bool back_has(const struct vhost_backend *be, unsigned protocol_bit)
 {
 	return be->protocol >> protocol_bit & 1;
+}
+
+/** What rings are run on; NULL: nothing yet. */
+static inline const struct mem_table *back_ring_table(const struct vhost_backend *be)
+{
+	return be->iotlb_table ? be->iotlb_table : be->table;
 }
 
 static inline bool back_feature(const struct vhost_backend *be, unsigned bit)
@@ -146,6 +163,18 @@ back_handler back_set_log_base, back_set_log_fd;
 void back_log_drop(struct vhost_backend *be);
 /** What is written is marked from now on, or no longer, as the features say; no ring runs. */
 void back_log_apply(struct vhost_backend *be);
+
+/* back_iotlb.c */
+back_handler back_iotlb_msg;
+bool back_iotlb_on(const struct vhost_backend *be);
+void back_iotlb_drop(struct vhost_backend *be);
+/** Makes the table anew, of the translations and the memory there are now; no ring runs. */
+int back_iotlb_renew(struct vhost_backend *be, struct error *err);
+/** Asks the front-end, unless it has just been asked. */
+void back_iotlb_ask(struct vhost_backend *be, struct back_queue *q, uint64_t iova, bool write);
+/** Whether a part of a ring is translated: 0; -EFAULT, and it is asked for; -EINVAL. */
+int back_iotlb_locate(struct vhost_backend *be, struct back_queue *q, uint64_t iova, uint64_t len,
+		      bool write, struct error *err);
 
 /* back_inflight.c */
 back_handler back_get_inflight_fd, back_set_inflight_fd;

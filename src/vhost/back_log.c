@@ -16,8 +16,12 @@
  */
 void back_log_apply(struct vhost_backend *be)
 {
+	struct dirty_log *log = back_feature(be, VHOST_USER_F_LOG_ALL) ? be->log : NULL;
+
 	if (be->table)
-		be->table->dirty = back_feature(be, VHOST_USER_F_LOG_ALL) ? be->log : NULL;
+		be->table->dirty = log;
+	if (be->iotlb_table)
+		be->iotlb_table->dirty = log;
 }
 
 int back_set_log_base(struct vhost_backend *be, struct vhost_user_msg *msg, struct error *err)

@@ -35,6 +35,7 @@ static int exchange(struct vhost_backend *be, struct back_region *regions, unsig
 		    struct error *err)
 {
 	struct mem_table *table = make_table(be, regions, n, err);
+	struct error why;
 
 	if (!table)
 		return -EINVAL;
@@ -44,6 +45,9 @@ static int exchange(struct vhost_backend *be, struct back_region *regions, unsig
 	be->regions = regions;
 	be->nregions = n;
 	back_log_apply(be);
+	/* What rings there are then wait for their translations to be told anew. */
+	if (back_iotlb_renew(be, &why))
+		back_iotlb_drop(be);
 	return 0;
 }
 

@@ -88,7 +88,15 @@ static int locate(struct vhost_backend *be, struct back_queue *q, struct vring_c
 		{q->addr.used, vring_device_bytes(cfg), &cfg->device},
 	};
 
-	for (unsigned i = 0; i < ARRAY_SIZE(parts); i++) {
+	for (unsigned i = 0; i < ARRAY_SIZE(parts) && back_iotlb_on(be); i++) {
+		int rc = back_iotlb_locate(be, q, parts[i].user, parts[i].len,
+					   cfg->packed ? i != 1 : i == 2, err);
+
+		if (rc)
+			return rc;
+		*parts[i].out = parts[i].user;
+	}
+	for (unsigned i = 0; i < ARRAY_SIZE(parts) && !back_iotlb_on(be); i++) {
 		const struct mem_region *r = mem_find_user(be->table, parts[i].user, parts[i].len);
 
 		if (!r)
@@ -121,7 +129,7 @@ static int configure(struct vhost_backend *be, struct back_queue *q, struct vrin
 	/* DPDK's virtio-user leaves the used half out: then it is where the available one is. */
 	if (cfg.packed && !(q->base >> 16))
 		q->base |= q->base << 16;
-	rc = vhost_base_decode(&cfg, be->table, q->base, state);
+	rc = vhost_base_decode(&cfg, back_ring_table(be), q->base, state);
 	if (rc == -EFAULT)
 		return error_set(err, rc, "queue %u: the ring is not in memory", q->pub.index);
 	if (rc)
@@ -138,8 +146,8 @@ static bool should_run(const struct vhost_backend *be, const struct back_queue *
 {
 	bool enabled = q->enabled || !back_feature(be, VHOST_USER_F_PROTOCOL_FEATURES);
 
-	return q->size && q->addr_set && q->kick_set && enabled && !q->broken && be->table &&
-	       be->features_set;
+	return q->size && q->addr_set && q->kick_set && enabled && !q->broken && !q->waiting &&
+	       be->table && be->features_set;
 }
 
 static int start(struct vhost_backend *be, struct back_queue *q, struct error *err)
@@ -153,7 +161,7 @@ static int start(struct vhost_backend *be, struct back_queue *q, struct error *e
 		return error_set(err, -errno, "eventfd: %s", error_name(errno));
 	rc = configure(be, q, &state, err);
 	if (rc == 0)
-		rc = vq_start(q->pub.vq, &q->cfg, &state, be->table, err);
+		rc = vq_start(q->pub.vq, &q->cfg, &state, back_ring_table(be), err);
 	if (rc)
 		return rc;
 	back_inflight_start(be, q);
@@ -183,8 +191,12 @@ int back_ring_update(struct vhost_backend *be, struct back_queue *q, struct erro
 {
 	bool should = should_run(be, q);
 
-	if (should && !q->running)
-		return start(be, q, err);
+	if (should && !q->running) {
+		int rc = start(be, q, err);
+
+		/* Its translations have been asked for; it is tried again when they come. */
+		return rc == -EFAULT && back_iotlb_on(be) ? 0 : rc;
+	}
 	if (!should)
 		back_ring_stop(be, q);
 	return 0;
@@ -219,18 +231,26 @@ void back_rings_reset(struct vhost_backend *be)
 		close_fd(&q->call_fd);
 		close_fd(&q->err_fd);
 		q->size = q->base = 0;
-		q->addr_set = q->kick_set = q->enabled = q->broken = false;
+		q->addr_set = q->kick_set = q->enabled = q->broken = q->waiting = false;
+		q->asked_at = 0;
 	}
 }
 
 void back_ring_attention(struct vhost_backend *be, struct back_queue *q)
 {
 	enum vring_fault fault;
+	struct vq_miss miss;
 
 	if (!q->running)
 		return;
 	back_ring_stop(be, q);
 	fault = vq_fault(q->pub.vq);
+	if (fault == VRING_OK) {
+		miss = vq_miss(q->pub.vq);
+		q->waiting = true;
+		back_iotlb_ask(be, q, miss.addr, miss.write);
+		return;
+	}
 	q->broken = true;
 	log_warn_limited("%s: queue %u is broken: %s", be->name, q->pub.index,
 			 vring_fault_name(fault));
