@@ -179,6 +179,10 @@ static void on_attention(struct loop_fd *watch, uint32_t events)
 	struct vhost_backend *be = watch->opaque;
 
 	eventfd_read(watch->fd, &(eventfd_t){0});
+	if (atomic_exchange(&be->blocked, false)) {
+		vhost_backend_hang_up(be, "it held up whoever signalled it");
+		return;
+	}
 	if (back_mem_lost(be)) {
 		vhost_backend_hang_up(be, "it took memory away that was in use");
 		return;
@@ -239,6 +243,7 @@ static void forget_front_end(struct vhost_backend *be)
 	be->request_fd = -1;
 	be->features = be->protocol = 0;
 	be->features_set = be->owned = false;
+	atomic_store(&be->blocked, false);
 	be->status = 0;
 	store_le16(be->config + BACK_CONFIG_MTU, be->mtu_max);
 }
@@ -309,7 +314,8 @@ struct vhost_backend *vhost_backend_create(const struct vhost_backend_params *pa
 		goto fail;
 	}
 	back_config_init(be, params);
-	if (back_rings_init(be, 2 * params->queue_pairs, err) || open_attention(be, err))
+	if (back_rings_init(be, 2 * params->queue_pairs, err) || open_attention(be, err) ||
+	    back_watch_add(be, err))
 		goto fail;
 	if (be->path && back_socket_open(be, err))
 		goto fail;
@@ -329,6 +335,7 @@ void vhost_backend_destroy(struct vhost_backend *be)
 		loop_remove(be->loop, &be->attention);
 		close(be->attention.fd);
 	}
+	back_watch_remove(be);
 	back_rings_free(be);
 	free(be->name);
 	free(be->path);

@@ -57,6 +57,11 @@ struct back_queue {
 	bool asked_write;
 	bool waiting; /* for it, before the next chain can be taken */
 	_Atomic bool attention;
+
+	/* Signals to the front-end: see back_watch.c. */
+	_Atomic uint64_t signals_begun, signals_done;
+	uint64_t signals_seen; /* the watching thread's */
+	_Atomic bool silenced;
 };
 
 struct vhost_backend {
@@ -104,6 +109,10 @@ struct vhost_backend {
 	struct back_map inflight_map;
 	uint8_t *inflight;
 	unsigned inflight_queues, inflight_size;
+
+	struct vhost_backend *next_watched;
+	bool is_watched;
+	_Atomic bool blocked; /* the front-end has held up whoever signalled it */
 
 	uint64_t connections;
 	char last_error[256];
@@ -181,6 +190,14 @@ back_handler back_get_inflight_fd, back_set_inflight_fd;
 void back_inflight_drop(struct vhost_backend *be);
 /** The ring has just been started: takes up what a predecessor left, and tracks it from now on. */
 void back_inflight_start(struct vhost_backend *be, struct back_queue *q);
+
+/* back_watch.c */
+int back_watch_add(struct vhost_backend *be, struct error *err);
+void back_watch_remove(struct vhost_backend *be);
+/** Signals an eventfd of the front-end's, one of the queue's two. Any thread. */
+void back_signal(struct back_queue *q, const int *fd);
+/** Closes one of them. */
+void back_close_signal(int *fd);
 
 /* back_ring.c */
 back_handler back_set_vring_num, back_set_vring_addr, back_set_vring_base, back_get_vring_base,

@@ -24,8 +24,8 @@
  * the ring. What a former back-end had taken but not used is taken anew: network back-ends use
  * what they take in order and at once.
  *
- * Eventfds are checked to be that: a pipe or a file could make a worker wait. The one for calls is
- * made non-blocking, and kept under a number of our own behind which files are exchanged (dup3),
+ * Eventfds are checked to be that: a pipe or a file could make a worker wait. Those that are written
+ * are made non-blocking (which the front-end can undo: back_watch.c). The one for calls is kept under a number of our own behind which files are exchanged (dup3),
  * because front-ends exchange it while the ring runs, for each masking of its vector.
  */
 static int get_queue(struct vhost_backend *be, uint64_t index, struct back_queue **q,
@@ -67,8 +67,8 @@ void back_rings_free(struct vhost_backend *be)
 {
 	for (unsigned i = 0; i < be->nqueues; i++) {
 		close_fd(&be->queues[i].pub.kick_fd);
-		close_fd(&be->queues[i].call_fd);
-		close_fd(&be->queues[i].err_fd);
+		back_close_signal(&be->queues[i].call_fd);
+		back_close_signal(&be->queues[i].err_fd);
 		vq_free(be->queues[i].pub.vq);
 	}
 	free(be->queues);
@@ -228,11 +228,12 @@ void back_rings_reset(struct vhost_backend *be)
 		struct back_queue *q = &be->queues[i];
 
 		close_fd(&q->pub.kick_fd);
-		close_fd(&q->call_fd);
-		close_fd(&q->err_fd);
+		back_close_signal(&q->call_fd);
+		back_close_signal(&q->err_fd);
 		q->size = q->base = 0;
 		q->addr_set = q->kick_set = q->enabled = q->broken = q->waiting = false;
 		q->asked_at = 0;
+		atomic_store(&q->silenced, false);
 	}
 }
 
@@ -255,12 +256,14 @@ void back_ring_attention(struct vhost_backend *be, struct back_queue *q)
 	log_warn_limited("%s: queue %u is broken: %s", be->name, q->pub.index,
 			 vring_fault_name(fault));
 	if (q->err_fd >= 0)
-		eventfd_write(q->err_fd, 1);
+		back_signal(q, &q->err_fd);
 }
 
 void vhost_backend_call(struct vhost_backend_queue *q)
 {
-	eventfd_write(container_of(q, struct back_queue, pub)->call_fd, 1);
+	struct back_queue *bq = container_of(q, struct back_queue, pub);
+
+	back_signal(bq, &bq->call_fd);
 }
 
 int back_set_vring_num(struct vhost_backend *be, struct vhost_user_msg *msg, struct error *err)
@@ -383,7 +386,7 @@ int back_set_vring_call(struct vhost_backend *be, struct vhost_user_msg *msg, st
 		return error_set(err, rc, "dup3: %s", error_name(rc));
 	/* A call that went to the old one may have been meant for this one. */
 	if (q->running)
-		eventfd_write(q->call_fd, 1);
+		back_signal(q, &q->call_fd);
 	return 0;
 }
 
@@ -394,7 +397,7 @@ int back_set_vring_err(struct vhost_backend *be, struct vhost_user_msg *msg, str
 
 	if (rc)
 		return rc;
-	close_fd(&q->err_fd);
+	back_close_signal(&q->err_fd);
 	q->err_fd = fd;
 	return 0;
 }
@@ -406,7 +409,8 @@ int back_set_vring_enable(struct vhost_backend *be, struct vhost_user_msg *msg, 
 
 	if (rc)
 		return rc;
-	if (!back_feature(be, VHOST_USER_F_PROTOCOL_FEATURES))
+	/* QEMU enables rings also before it has set any features. */
+	if (be->features_set && !back_feature(be, VHOST_USER_F_PROTOCOL_FEATURES))
 		return error_set(err, -EPROTO, "PROTOCOL_FEATURES was not agreed on");
 	q->enabled = msg->payload.state.num;
 	return back_ring_update(be, q, err);

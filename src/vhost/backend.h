@@ -125,7 +125,10 @@ struct vhost_backend_info {
 };
 void vhost_backend_info(const struct vhost_backend *be, struct vhost_backend_info *info);
 
-/** Worker: signals the driver, as vq_flush() or vq_should_call() asked. Never blocks. */
+/**
+ * Worker: signals the driver, as vq_flush() or vq_should_call() asked. A front-end that makes this
+ * block loses its connection, and 100 ms later at most it returns.
+ */
 void vhost_backend_call(struct vhost_backend_queue *q);
 
 /** Worker: vq_pop() has returned -EPROTO or -EAGAIN. Cheap when it is repeated. */

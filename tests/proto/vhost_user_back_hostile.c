@@ -166,7 +166,7 @@ static void test_no_messages(void **state)
 		{{VHOST_USER_GET_QUEUE_NUM, 1, 0}, 12},	     /* MQ was not agreed on */
 		{{VHOST_USER_SET_VRING_NUM, 1, 8, 1000, 256}, 20},
 		{{VHOST_USER_SET_VRING_NUM, 1, 8, 0, 0}, 20},
-		{{VHOST_USER_SET_VRING_ENABLE, 1, 8, 0, 1}, 20},      /* no PROTOCOL_FEATURES */
+		{{VHOST_USER_SET_VRING_ENABLE, 1, 8, 0, 2}, 20},
 		{{VHOST_USER_SET_FEATURES, 1, 8, 0, 0x80000000}, 20}, /* not offered */
 		{{VHOST_USER_SET_VRING_KICK, 1, 8, 0, 0}, 20}, /* its descriptor is missing */
 	};
@@ -395,6 +395,41 @@ static void test_log_shrinks(void **state)
 	close(logfd);
 }
 
+/* One frame in each direction, straight into the rings. */
+static void put_frame(uint8_t *ram)
+{
+	for (unsigned i = 0; i < 2; i++) {
+		uint8_t *desc = ram + i * MIB, *avail = desc + 64 * KIB;
+
+		store_le64(desc, GPA + 2 * MIB);
+		store_le32(desc + 8, 100);
+		store_le16(desc + 12, i ? 0 : 2);
+		store_le16(avail + 2, 1);
+	}
+}
+
+/* A call eventfd whose counter is full, and that blocks. */
+static void test_blocks(void **state)
+{
+	for (unsigned i = 0; i < 5; i++) {
+		int call = eventfd(0, EFD_NONBLOCK), memfd = make_memory(BYTES), fd = meet();
+		uint8_t *ram = mmap(NULL, BYTES, PROT_READ | PROT_WRITE, MAP_SHARED, memfd, 0);
+		uint64_t index;
+
+		assert_ptr_not_equal(ram, MAP_FAILED);
+		for (index = 0; index < 2; index++)
+			send_with(fd, VHOST_USER_SET_VRING_CALL, &index, sizeof(index), &call, 1);
+		run_victim(fd, memfd);
+		assert_int_equal(eventfd_write(call, UINT64_MAX - 1), 0);
+		assert_int_equal(fcntl(call, F_SETFL, 0), 0);
+		put_frame(ram);
+		wait_closed(fd);
+		munmap(ram, BYTES);
+		close(memfd);
+		close(call);
+	}
+}
+
 /* Whoever owns the rings refuses one. */
 static void test_owner_refuses(void **state)
 {
@@ -472,12 +507,13 @@ static int teardown(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(test_no_messages),   cmocka_unit_test(test_half_a_message),
-		cmocka_unit_test(test_never_reads),   cmocka_unit_test(test_memory),
-		cmocka_unit_test(test_giant),	      cmocka_unit_test(test_overlap),
-		cmocka_unit_test(test_slots),	      cmocka_unit_test(test_rings),
-		cmocka_unit_test(test_shrinks),	      cmocka_unit_test(test_log_shrinks),
-		cmocka_unit_test(test_owner_refuses), cmocka_unit_test(test_refusals),
+		cmocka_unit_test(test_no_messages), cmocka_unit_test(test_half_a_message),
+		cmocka_unit_test(test_never_reads), cmocka_unit_test(test_memory),
+		cmocka_unit_test(test_giant),	    cmocka_unit_test(test_overlap),
+		cmocka_unit_test(test_slots),	    cmocka_unit_test(test_rings),
+		cmocka_unit_test(test_shrinks),	    cmocka_unit_test(test_blocks),
+		cmocka_unit_test(test_log_shrinks), cmocka_unit_test(test_owner_refuses),
+		cmocka_unit_test(test_refusals),
 	};
 
 	return cmocka_run_group_tests(tests, setup, teardown);
