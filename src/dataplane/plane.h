@@ -70,6 +70,8 @@ struct plane_params {
 	struct guest_mem *mem;
 	struct loop *loop;
 	const struct plane_events *events;
+	unsigned
+		patience_ms; /* a guest runs: open waits no longer for anybody; 0: as options say */
 	struct hostnet *frames; /* share this frame back-end instead of opening one; NULL: none */
 };
 

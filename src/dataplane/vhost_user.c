@@ -174,8 +174,8 @@ static int vu_open_errors(struct vu_plane *p, struct error *err)
 	return 0;
 }
 
-static int vu_take_options(struct vu_plane *p, const struct options *opts, unsigned *wait_ms,
-			   struct error *err)
+static int vu_take_options(struct vu_plane *p, const struct options *opts, unsigned patience_ms,
+			   unsigned *wait_ms, struct error *err)
 {
 	const char *path = options_get(opts, "socket"), *server = options_get(opts, "server");
 	const char *wait = options_get(opts, "wait"), *after = options_get(opts, "link-down-after");
@@ -197,7 +197,7 @@ static int vu_take_options(struct vu_plane *p, const struct options *opts, unsig
 	ms = p->server ? SERVER_WAIT_MS : 0;
 	if (rc == 0 && wait)
 		rc = option_u64("wait", wait, 0, 3600000, &ms, err);
-	*wait_ms = (unsigned)ms;
+	*wait_ms = (unsigned)(patience_ms ? MIN(ms, patience_ms) : ms);
 	return rc;
 }
 
@@ -219,7 +219,7 @@ static int vu_open(const char *backend, const struct options *opts,
 
 	if (!p)
 		return error_set(err, -ENOMEM, "%s: out of memory", params->id);
-	rc = vu_take_options(p, opts, &wait_ms, err);
+	rc = vu_take_options(p, opts, params->patience_ms, &wait_ms, err);
 	if (rc) {
 		vu_free(p);
 		return rc;

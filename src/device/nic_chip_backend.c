@@ -25,9 +25,10 @@ static struct hostnet *same(struct nic_chip *chip, const char *backend, const st
 	return hostnet_share(hn);
 }
 
-static int open_new(struct nic_chip *chip, const char *backend, const struct options *opts,
-		    struct hostnet **out, struct error *err)
+static struct hostnet *open_new(struct nic_chip *chip, const char *backend,
+				const struct options *opts, int *ret, struct error *err)
 {
+	struct hostnet *hn = NULL;
 	struct nic *nic = &chip->nic;
 	struct nic_params params = {
 		.id = nic->pci.id,
@@ -39,7 +40,8 @@ static int open_new(struct nic_chip *chip, const char *backend, const struct opt
 	};
 
 	memcpy(params.mac, chip->mac, sizeof(params.mac));
-	return nic_backend_open(&params, out, err);
+	*ret = nic_backend_open(&params, &hn, err);
+	return *ret ? NULL : hn;
 }
 
 /* Tells the network where the guest is now. The lock is held. */
@@ -73,10 +75,12 @@ int nic_chip_set_backend(struct nic *nic, const char *backend, const struct opti
 	struct nic_chip *chip = nic_chip_of(&nic->pci);
 	uint64_t begin = clock_ns(), locked;
 	struct hostnet *old = chip->hn, *hn = same(chip, backend, opts);
-	int ret = hn ? 0 : open_new(chip, backend, opts, &hn, err);
+	int ret = 0;
 
+	if (!hn)
+		hn = open_new(chip, backend, opts, &ret, err);
 	result->prepare_ns = clock_ns() - begin;
-	if (ret)
+	if (!hn)
 		return error_prefix(err, ret, "%s stays on %s", nic->pci.id,
 				    old ? old->ops->name : "none");
 	result->moved = hn != old;

@@ -19,6 +19,9 @@
 #include "base/log.h"
 #include "dataplane/handover.h"
 
+/* How long the main loop, and so the machine's other business, waits for a back-end to appear. */
+#define PATIENCE_MS 1000
+
 /*
  * What the new plane must be able to carry: what was agreed on; or, while a driver is at it, what
  * it was offered; or, without a driver, nothing, since it will be offered what there is then.
@@ -100,6 +103,7 @@ int virtio_net_move(struct virtio_net *net, const char *backend, const struct op
 	struct nic_state from;
 	int ret;
 
+	params.patience_ms = PATIENCE_MS;
 	virtio_net_state(&net->nic, &from);
 	net->switching = true;
 	ret = plane_handover(&ho, err);

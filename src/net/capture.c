@@ -209,25 +209,33 @@ static int file_of(const struct capture_params *params, struct error *err)
 			 name);
 }
 
-int capture_start(const struct capture_params *params, struct capture **out, struct error *err)
+static struct capture *alloc(const struct capture_params *params)
 {
 	unsigned lanes = MAX(params->lanes, 1u);
 	size_t size = ALIGN_UP(sizeof(struct capture) + lanes * sizeof(struct lane), CACHE_LINE);
 	struct capture *cap = aligned_alloc(CACHE_LINE, size);
-	int ret;
 
-	if (!cap) {
-		if (!params->path)
-			close(params->fd);
-		return error_set(err, -ENOMEM, "%s: out of memory for a capture", params->name);
-	}
+	if (!cap)
+		return NULL;
 	memset(cap, 0, size);
 	cap->nlanes = lanes;
 	cap->snaplen = params->snaplen;
-	ret = file_of(params, err);
-	if (ret >= 0)
-		ret = pcapng_open_fd(ret, params->path ? params->path : params->name, &cap->file,
-				     err);
+	return cap;
+}
+
+int capture_start(const struct capture_params *params, struct capture **out, struct error *err)
+{
+	int ret = file_of(params, err);
+	struct capture *cap;
+
+	if (ret < 0)
+		return ret;
+	cap = alloc(params);
+	if (!cap) {
+		close(ret);
+		return error_set(err, -ENOMEM, "%s: out of memory for a capture", params->name);
+	}
+	ret = pcapng_open_fd(ret, params->path ? params->path : params->name, &cap->file, err);
 	if (!ret)
 		ret = prepare(cap, params, err);
 	if (ret) {
