@@ -16,20 +16,26 @@ static int find_nic(const struct api *api, const char *id, struct nic **out, str
 		    : error_set(err, -ENODEV, "%s: no NIC has this id: see GET /api/v1/net", id);
 }
 
+#define BDF_SIZE 16
+static const char *bdf_text(const struct nic *nic, char bdf[BDF_SIZE])
+{
+	snprintf(bdf, BDF_SIZE, "0000:00:%02x.%x", nic->pci.slot, nic->pci.function);
+	return bdf;
+}
+
 static json_t *state_json(const struct nic *nic, const struct nic_state *state)
 {
-	char mac[18], bdf[16];
+	char mac[18], bdf[BDF_SIZE];
 
 	snprintf(mac, sizeof(mac), "%02x:%02x:%02x:%02x:%02x:%02x", state->mac[0], state->mac[1],
 		 state->mac[2], state->mac[3], state->mac[4], state->mac[5]);
-	snprintf(bdf, sizeof(bdf), "0000:00:%02x.%x", nic->pci.slot, nic->pci.function);
 	return json_pack("{s:s, s:s, s:s, s:s, s:s, s:s, s:s, s:i, s:i, s:b, s:b, s:b, s:b, s:b}",
-			 "id", nic->pci.id, "bdf", bdf, "model", nic->nic_ops->name, "backend",
-			 state->backend, "plane", state->plane, "attachment", state->attachment,
-			 "mac", mac, "mtu", (int)state->mtu, "queue_pairs", (int)state->queue_pairs,
-			 "link", (int)state->admin_up, "carrier", (int)state->carrier, "running",
-			 (int)state->running, "needs_reset", (int)state->needs_reset, "capturing",
-			 (int)state->capturing);
+			 "id", nic->pci.id, "bdf", bdf_text(nic, bdf), "model", nic->nic_ops->name,
+			 "backend", state->backend, "plane", state->plane, "attachment",
+			 state->attachment, "mac", mac, "mtu", (int)state->mtu, "queue_pairs",
+			 (int)state->queue_pairs, "link", (int)state->admin_up, "carrier",
+			 (int)state->carrier, "running", (int)state->running, "needs_reset",
+			 (int)state->needs_reset, "capturing", (int)state->capturing);
 }
 
 json_t *api_nic_json(struct nic *nic)
@@ -203,7 +209,39 @@ static int net_capture_stop(void *opaque, const struct control_request *request,
 	return ret;
 }
 
+static int vm_add_net(void *opaque, const struct control_request *request, json_t **reply,
+		      struct error *err)
+{
+	const struct api *api = opaque;
+	struct nic *nic;
+	char *text, bdf[BDF_SIZE];
+	int ret = api_net_text(request->body, &text, err);
+
+	if (ret)
+		return ret;
+	ret = machine_add_nic(api->machine, text, &nic, err);
+	free(text);
+	if (!ret)
+		*reply = json_pack("{s:s, s:s}", "id", nic->pci.id, "bdf", bdf_text(nic, bdf));
+	return ret;
+}
+
+static int vm_remove_device(void *opaque, const struct control_request *request, json_t **reply,
+			    struct error *err)
+{
+	const struct api *api = opaque;
+	struct nic *nic;
+	const char *id;
+	int ret = control_unpack(request, err, "{s:s !}", "id", &id);
+
+	if (!ret)
+		ret = find_nic(api, id, &nic, err);
+	return ret ? ret : machine_remove_nic(api->machine, nic, err);
+}
+
 const struct control_command api_net_commands[] = {
+	{"PUT", "/api/v1/vm.add-net", vm_add_net, NULL},
+	{"PUT", "/api/v1/vm.remove-device", vm_remove_device, NULL},
 	{"GET", "/api/v1/net", net_list, NULL},
 	{"GET", "/api/v1/net/{id}", net_show, NULL},
 	{"GET", "/api/v1/net/{id}/hops", net_hops, NULL},

@@ -162,6 +162,36 @@ static int run_capture(struct ctl *ctl, char **args, struct error *err)
 	return ret;
 }
 
+static int run_add(struct ctl *ctl, char **args, struct error *err)
+{
+	json_t *body = ctl_options(args[0] ? args[0] : "", err), *reply = NULL;
+	char a[32], b[32];
+	int ret;
+
+	if (!body)
+		return -EINVAL;
+	ret = ctl_call(ctl, "PUT", "/api/v1/vm.add-net", body, &reply, err);
+	if (!ret && ctl->json)
+		ctl_print_json(reply);
+	else if (!ret)
+		printf("%s at %s\n", ctl_cell(reply, "id", a), ctl_cell(reply, "bdf", b));
+	json_decref(body);
+	json_decref(reply);
+	return ret;
+}
+
+static int run_remove(struct ctl *ctl, char **args, struct error *err)
+{
+	json_t *body = json_pack("{s:s}", "id", args[0]);
+	int ret;
+
+	if (!body)
+		return error_set(err, -EINVAL, "this is not the name of a NIC");
+	ret = ctl_do(ctl, "PUT", "/api/v1/vm.remove-device", body, err);
+	json_decref(body);
+	return ret;
+}
+
 const struct ctl_command ctl_net_commands[] = {
 	{"net list", NULL, "all NICs", 0, 0, run_list},
 	{"net set-backend", "ID KEY=VALUE,...",
@@ -172,5 +202,8 @@ const struct ctl_command ctl_net_commands[] = {
 	 2, run_capture},
 	{"net explain", "ID", "the way its frames take now, with the rates of one second", 1, 1,
 	 ctl_net_explain},
+	{"net add", "[KEY=VALUE,...]", "plug in a NIC, described as for viaduct --net", 0, 1,
+	 run_add},
+	{"net remove", "ID", "have the guest let go of a NIC, and take it out", 1, 1, run_remove},
 	{0},
 };

@@ -161,8 +161,10 @@ static void *worker_main(void *arg)
 		struct nic_worker_wish wish = {.at = NIC_WORKER_NEVER};
 		uint64_t now;
 
-		if (unlikely(atomic_load_explicit(&w->paused, memory_order_relaxed)))
+		if (unlikely(atomic_load_explicit(&w->paused, memory_order_relaxed))) {
 			stand_still(w);
+			continue; /* it may be because of stop */
+		}
 		now = clock_ns();
 		atomic_exchange(&w->kicked, false);
 		count_one(&w->steps);

@@ -13,6 +13,14 @@
 	Package () { ((n << 16) | 0xFFFF), 2, 0, c }, \
 	Package () { ((n << 16) | 0xFFFF), 3, 0, d }
 
+/* All slots but the host bridge's. */
+#define EACH_SLOT(X) \
+	X (S01, 1) X (S02, 2) X (S03, 3) X (S04, 4) X (S05, 5) X (S06, 6) X (S07, 7) X (S08, 8) \
+	X (S09, 9) X (S10, 10) X (S11, 11) X (S12, 12) X (S13, 13) X (S14, 14) X (S15, 15) \
+	X (S16, 16) X (S17, 17) X (S18, 18) X (S19, 19) X (S20, 20) X (S21, 21) X (S22, 22) \
+	X (S23, 23) X (S24, 24) X (S25, 25) X (S26, 26) X (S27, 27) X (S28, 28) X (S29, 29) \
+	X (S30, 30) X (S31, 31)
+
 DefinitionBlock ("dsdt.aml", "DSDT", 2, "VIADCT", "VIADUCT", 1)
 {
 	External (\MEMB, IntObj)
@@ -91,6 +99,61 @@ DefinitionBlock ("dsdt.aml", "DSDT", 2, "VIADCT", "VIADUCT", 1)
 				FOUR (0), FOUR (4), FOUR (8), FOUR (12),
 				FOUR (16), FOUR (20), FOUR (24), FOUR (28)
 			})
+
+			/*
+			 * Hot-plug: the registers of device/hotplug.h, a bit for each slot. The guest
+			 * takes note of all that is new, looks at those slots, and lets go of the
+			 * devices it is asked for.
+			 */
+			OperationRegion (HPR, SystemIO, HW_HOTPLUG_PORT, HW_HOTPLUG_SIZE)
+			Field (HPR, DWordAcc, NoLock, WriteAsZeros)
+			{
+				ADDD, 32,
+				REMD, 32,
+				EJCT, 32
+			}
+
+#define HOTSLOT(name, n) \
+	Device (name) \
+	{ \
+		Name (_ADR, (n << 16)) \
+		Name (_SUN, n) \
+		Method (_EJ0, 1) { EJCT = (1 << n) } \
+	}
+			EACH_SLOT (HOTSLOT)
+
+#define TELL_ONE(name, n) \
+	If (Arg0 & (1 << n)) { Notify (name, Arg1) }
+			Method (TELL, 2, Serialized)
+			{
+				EACH_SLOT (TELL_ONE)
+			}
+
+			Method (SCAN, 0, Serialized)
+			{
+				Local0 = ADDD
+				ADDD = Local0
+				Local1 = REMD
+				REMD = Local1
+				TELL (Local0, 1) /* device check */
+				TELL (Local1, 3) /* eject request */
+			}
+		}
+
+		/* The interrupt of the hot-plug registers. */
+		Device (GED)
+		{
+			Name (_HID, "ACPI0013")
+			Name (_UID, 0)
+			Name (_CRS, ResourceTemplate ()
+			{
+				Interrupt (ResourceConsumer, Level, ActiveHigh, Exclusive)
+					{ HW_HOTPLUG_GSI }
+			})
+			Method (_EVT, 1, Serialized)
+			{
+				\_SB.PCI0.SCAN ()
+			}
 		}
 
 		/* What no driver may take: config space, ports of the platform. */
@@ -102,6 +165,7 @@ DefinitionBlock ("dsdt.aml", "DSDT", 2, "VIADCT", "VIADUCT", 1)
 			{
 				Memory32Fixed (ReadWrite, HW_ECAM_BASE, HW_ECAM_SIZE)
 				IO (Decode16, HW_PM_PORT, HW_PM_PORT, 1, HW_PM_SIZE)
+				IO (Decode16, HW_HOTPLUG_PORT, HW_HOTPLUG_PORT, 1, HW_HOTPLUG_SIZE)
 			})
 		}
 

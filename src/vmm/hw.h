@@ -25,6 +25,8 @@
 #define HW_KBD_PORT	0x64
 #define HW_PM_PORT	0x600
 #define HW_PM_SIZE	0x0C
+#define HW_HOTPLUG_PORT 0x620
+#define HW_HOTPLUG_SIZE 0x0C
 #define HW_PVPANIC_PORT 0x505
 #define HW_RESET_PORT	0xCF9
 #define HW_PCI_IO_BASE	0x1000
@@ -32,12 +34,13 @@
 #define HW_PCI_IO_LAST	0xFFFF
 
 /* Global system interrupts. */
-#define HW_COM1_GSI 4
-#define HW_RTC_GSI  8
-#define HW_SCI_GSI  9
-#define HW_INTA_GSI 16
-#define HW_INTB_GSI 17
-#define HW_INTC_GSI 18
-#define HW_INTD_GSI 19
+#define HW_COM1_GSI    4
+#define HW_RTC_GSI     8
+#define HW_SCI_GSI     9
+#define HW_INTA_GSI    16
+#define HW_INTB_GSI    17
+#define HW_INTC_GSI    18
+#define HW_INTD_GSI    19
+#define HW_HOTPLUG_GSI 20
 
 #endif

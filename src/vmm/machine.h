@@ -66,6 +66,18 @@ struct nic *machine_nic(struct machine *machine, const char *id);
 /** Its first NIC; the others follow in nic->next, in the order in which they were added. */
 struct nic *machine_nics(struct machine *machine);
 
+/**
+ * Plugs in a NIC, described as for --net (text may be ""), while the guest runs. Errors: those of
+ * nic_create(), -EEXIST if the id is taken, -ENOSPC if there is no slot or window for it.
+ */
+int machine_add_nic(struct machine *machine, const char *text, struct nic **out, struct error *err);
+
+/**
+ * Asks the guest to let go of a NIC; when it has, the NIC is destroyed and the observer is told
+ * ("device-removed"). It may never do so. Asking again is harmless. A reset takes it out, too.
+ */
+int machine_remove_nic(struct machine *machine, struct nic *nic, struct error *err);
+
 /** Resets it as its reset button would. no_reboot does not hold for this. */
 int machine_reboot(struct machine *machine, struct error *err);
 

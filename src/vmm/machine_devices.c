@@ -2,7 +2,6 @@
 /* What sits on the machine's buses. */
 #include "vmm/hw.h"
 #include "vmm/machine_internal.h"
-#include "device/nic.h"
 #include "device/vfio_pci.h"
 #include "base/log.h"
 
@@ -11,6 +10,7 @@
 static int add_platform(struct machine *m, const struct platform_events *events, struct error *err)
 {
 	const struct ports_config ports = {.keyboard = HW_KBD_PORT, .pvpanic = HW_PVPANIC_PORT};
+	const struct hotplug_events hotplug = {.ejected = machine_ejected, .opaque = m};
 	struct bus_host *host = &m->vm->host;
 	struct bus *pio = m->vm->pio;
 	struct serial_line line;
@@ -24,6 +24,9 @@ static int add_platform(struct machine *m, const struct platform_events *events,
 		ret = pm_create(host, pio, HW_PM_PORT, HW_SCI_GSI, events, &m->pm, err);
 	if (!ret)
 		ret = ports_create(pio, &ports, events, &m->ports, err);
+	if (!ret)
+		ret = hotplug_create(host, pio, HW_HOTPLUG_PORT, HW_HOTPLUG_GSI, &hotplug,
+				     &m->hotplug, err);
 	return ret;
 }
 
@@ -46,61 +49,12 @@ static int add_pci(struct machine *m, struct error *err)
 	return m->pci ? 0 : -ENOMEM;
 }
 
-struct nic *machine_nics(struct machine *m)
-{
-	return m->nics;
-}
-
-struct nic *machine_nic(struct machine *m, const char *id)
-{
-	struct nic *nic = m->nics;
-
-	while (nic && strcmp(nic->pci.id, id) != 0)
-		nic = nic->next;
-	return nic;
-}
-
-static void list_nic(struct machine *m, struct nic *nic)
-{
-	struct nic **at = &m->nics;
-
-	nic->observer = &m->nic_observer;
-	while (*at)
-		at = &(*at)->next;
-	*at = nic;
-}
-
-static enum machine_result add_nic(struct machine *m, unsigned index, struct error *err)
-{
-	struct nic *nic;
-	int ret =
-		nic_create(m->config->nets[index], index, &m->vm->host, m->mem, m->loop, &nic, err);
-
-	if (ret)
-		/* A wrong option is the user's to correct, all else the host's. */
-		return ret == -EINVAL || ret == -ERANGE || ret == -EBADF ? MACHINE_USAGE
-									 : MACHINE_HOST;
-	if (pci_bus_find(m->pci, nic->pci.id))
-		ret = error_set(err, -EEXIST,
-				"--net %s: another NIC has this id already: give each its own with "
-				"id=",
-				nic->pci.id);
-	else
-		ret = pci_bus_add(m->pci, &nic->pci, PCI_SLOT_ANY, 0, err);
-	if (!ret) {
-		list_nic(m, nic);
-		return MACHINE_OFF;
-	}
-	nic->pci.ops->destroy(&nic->pci);
-	return ret == -EEXIST ? MACHINE_USAGE : MACHINE_FAILED;
-}
-
-static bool disk_id_taken(const struct machine *m, const char *id)
+bool machine_id_taken(const struct machine *m, const char *id)
 {
 	for (unsigned i = 0; i < m->ndisks; i++)
 		if (!strcmp(m->disks[i]->id, id))
 			return true;
-	return false;
+	return pci_bus_find(m->pci, id);
 }
 
 static enum machine_result add_disk(struct machine *m, unsigned index, struct error *err)
@@ -111,7 +65,7 @@ static enum machine_result add_disk(struct machine *m, unsigned index, struct er
 
 	if (ret)
 		return ret == -EINVAL || ret == -ERANGE ? MACHINE_USAGE : MACHINE_HOST;
-	if (disk_id_taken(m, disk->id) || (pci && pci_bus_find(m->pci, pci->id)))
+	if (machine_id_taken(m, disk->id))
 		ret = error_set(err, -EEXIST,
 				"--disk %s: another device has this id already: give each its own "
 				"with id=",
@@ -173,13 +127,12 @@ static void batch_writes(struct machine *m)
 enum machine_result machine_add_devices(struct machine *m, const struct platform_events *events,
 					struct error *err)
 {
-	enum machine_result result = MACHINE_OFF;
+	enum machine_result result;
 
 	if (add_platform(m, events, err) || add_pci(m, err))
 		return MACHINE_FAILED;
 	batch_writes(m);
-	for (unsigned i = 0; i < m->config->nnets && result == MACHINE_OFF; i++)
-		result = add_nic(m, i, err);
+	result = machine_add_nics(m, err);
 	m->disk_home = (struct disk_home){
 		.host = &m->vm->host, .mem = m->mem, .loop = m->loop, .pio = m->vm->pio};
 	for (unsigned i = 0; i < m->config->ndisks && result == MACHINE_OFF; i++)
@@ -191,6 +144,7 @@ enum machine_result machine_add_devices(struct machine *m, const struct platform
 
 void machine_reset_devices(struct machine *m)
 {
+	machine_reset_nics(m);
 	pci_bus_reset(m->pci);
 	serial_reset(m->serial);
 	rtc_reset(m->rtc);
@@ -202,6 +156,7 @@ void machine_remove_devices(struct machine *m)
 	m->nics = NULL;
 	if (m->pci)
 		pci_bus_destroy(m->pci);
+	hotplug_destroy(m->hotplug);
 	ports_destroy(m->ports);
 	pm_destroy(m->pm);
 	rtc_destroy(m->rtc);

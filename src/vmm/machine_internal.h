@@ -5,6 +5,7 @@
 /* What machine.c, machine_boot.c and machine_devices.c share. */
 #include "bus/pci.h"
 #include "device/disk.h"
+#include "device/hotplug.h"
 #include "device/nic.h"
 #include "device/pm.h"
 #include "device/ports.h"
@@ -26,6 +27,8 @@ struct machine {
 	struct rtc *rtc;
 	struct pm *pm;
 	struct ports *ports;
+	struct hotplug *hotplug;
+	_Atomic uint32_t ejected; /* slots that the guest has let go of, for the main loop */
 	struct pci_bus *pci;
 	struct nic *nics; /* in the order in which they were added */
 	struct disk_home disk_home;
@@ -55,6 +58,16 @@ int machine_layout(struct machine *m, struct error *err);
 int machine_open_files(struct machine *m, struct error *err);
 /** Loads kernel, initrd and tables into memory and puts the boot vCPU at the entry. */
 int machine_load(struct machine *m, struct error *err);
+
+/** Whether a device has this id. */
+bool machine_id_taken(const struct machine *m, const char *id);
+
+/** Makes the NICs that the configuration asks for. */
+enum machine_result machine_add_nics(struct machine *m, struct error *err);
+/** hotplug_events.ejected. */
+void machine_ejected(void *opaque, uint32_t slots);
+/** Takes out those that the guest was asked to let go of. No vCPU runs. */
+void machine_reset_nics(struct machine *m);
 
 /** Passes on what NICs tell. */
 void machine_nic_event(void *opaque, struct nic *nic, enum nic_event event, const char *text);
