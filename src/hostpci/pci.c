@@ -170,7 +170,7 @@ bool hostpci_is_vfio(const char *driver)
 }
 
 struct blockers {
-	const char *sysfs;
+	const char *sysfs, *but;
 	char *text;
 	size_t room, used;
 	unsigned count;
@@ -182,7 +182,7 @@ static int add_blocker(const char *addr, void *arg)
 	struct hostpci dev;
 	int n;
 
-	if (hostpci_read(b->sysfs, addr, &dev, NULL))
+	if ((b->but && !strcmp(addr, b->but)) || hostpci_read(b->sysfs, addr, &dev, NULL))
 		return 0;
 	/* A device without a driver and a bridge's port driver do no DMA of their own. */
 	if (!dev.driver[0] || dev.bridge || hostpci_is_vfio(dev.driver) ||
@@ -197,9 +197,10 @@ static int add_blocker(const char *addr, void *arg)
 	return 0;
 }
 
-unsigned hostpci_group_blockers(const char *sysfs, int group, char *text, size_t room)
+unsigned hostpci_group_blockers(const char *sysfs, int group, const char *but, char *text,
+				size_t room)
 {
-	struct blockers b = {.sysfs = sysfs, .text = text, .room = room};
+	struct blockers b = {.sysfs = sysfs, .but = but, .text = text, .room = room};
 
 	text[0] = '\0';
 	(void)hostpci_group_for_each(sysfs, group, add_blocker, &b);

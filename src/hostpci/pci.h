@@ -35,9 +35,11 @@ int hostpci_group_for_each(const char *sysfs, int group, int (*fn)(const char *a
 
 /**
  * Writes into text the devices of the group that keep it from being given to a guest: those bound
- * to drivers other than vfio-pci, as "0000:01:00.0 (igb), …". Returns how many there are.
+ * to drivers other than vfio-pci, as "0000:01:00.0 (igb), …". The device at but (NULL: none) is left
+ * out. Returns how many there are.
  */
-unsigned hostpci_group_blockers(const char *sysfs, int group, char *text, size_t room);
+unsigned hostpci_group_blockers(const char *sysfs, int group, const char *but, char *text,
+				size_t room);
 
 /** Whether this driver hands devices to user space through VFIO. */
 bool hostpci_is_vfio(const char *driver);

@@ -28,7 +28,7 @@ static int host_check(const struct hostpci *host, const char *sysfs, struct erro
 			err, -EBUSY,
 			"%s is bound to %s: bind it to vfio-pci (viaductctl sriov bind %s)",
 			host->addr, host->driver[0] ? host->driver : "no driver", host->addr);
-	if (hostpci_group_blockers(sysfs, host->group, others, sizeof(others)))
+	if (hostpci_group_blockers(sysfs, host->group, NULL, others, sizeof(others)))
 		return error_set(err, -EPERM,
 				 "%s shares IOMMU group %d with devices that the host uses: %s: "
 				 "unbind these from their drivers or bind them to vfio-pci too",

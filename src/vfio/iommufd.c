@@ -82,7 +82,7 @@ static int bind_error(const struct vfio_iommu *iommu, int code, const struct hos
 	if (code != -EPERM && code != -EINVAL)
 		return error_set(err, code, "%s does not bind to /dev/iommu: %s", host->addr,
 				 error_name(code));
-	hostpci_group_blockers(iommu->sys->sysfs, host->group, others, sizeof(others));
+	hostpci_group_blockers(iommu->sys->sysfs, host->group, NULL, others, sizeof(others));
 	return error_set(err, code,
 			 "%s shares IOMMU group %d with devices that the host uses (%s), or the "
 			 "IOMMU has no interrupt remapping: %s",

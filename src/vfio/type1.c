@@ -77,7 +77,7 @@ static int group_check(struct vfio_iommu *iommu, int fd, const struct hostpci *h
 				 error_name(ret));
 	if (status.flags & VFIO_GROUP_FLAGS_VIABLE)
 		return 0;
-	hostpci_group_blockers(iommu->sys->sysfs, host->group, others, sizeof(others));
+	hostpci_group_blockers(iommu->sys->sysfs, host->group, NULL, others, sizeof(others));
 	return error_set(
 		err, -EPERM,
 		"%s shares IOMMU group %d with devices that the host uses: %s: unbind these "
