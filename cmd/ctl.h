@@ -25,11 +25,13 @@ struct ctl_command {
 	int min, max;	  /* arguments; max -1: any number */
 	/** 0, or negative errno with err set; -EINVAL before anything was sent is a usage error. */
 	int (*run)(struct ctl *ctl, char **args, struct error *err);
+	bool local; /* asks no running program: needs no socket */
 };
 
 /** End with name NULL. */
 extern const struct ctl_command ctl_vm_commands[];
 extern const struct ctl_command ctl_net_commands[];
+extern const struct ctl_command ctl_sriov_commands[];
 extern const struct ctl_command ctl_switch_commands[];
 
 /** A live view of the switch, until it is interrupted; args[0]: seconds between two looks. */

@@ -20,7 +20,7 @@ enum {
 };
 
 static const struct ctl_command *const ctl_tables[] = {ctl_vm_commands, ctl_net_commands,
-						       ctl_switch_commands};
+						       ctl_switch_commands, ctl_sriov_commands};
 
 static void print_help(void)
 {
@@ -112,7 +112,7 @@ static int run_command(struct ctl *ctl, char **words, struct error *err)
 			  command->args ? " " : "", command->args ? command->args : "");
 		return EXIT_USAGE;
 	}
-	if (!ctl->socket) {
+	if (!ctl->socket && !command->local) {
 		error_set(err, -EINVAL, "--api-socket is missing: see --help");
 		return EXIT_USAGE;
 	}

@@ -89,16 +89,23 @@ static int count_other(const char *addr, void *arg)
 	return 0;
 }
 
+/* The interface's folder is the device's, or that of the virtio device which it carries. */
 static void read_link(const char *sysfs, struct sriov_nic *nic)
 {
-	char name[64], text[16];
+	char name[96], folder[64] = "net", text[16];
 	uint64_t value;
 
-	if (!first_entry(sysfs, nic->pci.addr, "net", "", nic->ifname, sizeof(nic->ifname)))
-		return;
-	snprintf(name, sizeof(name), "net/%s/flags", nic->ifname);
+	if (!first_entry(sysfs, nic->pci.addr, folder, "", nic->ifname, sizeof(nic->ifname))) {
+		if (!first_entry(sysfs, nic->pci.addr, "", "virtio", text, sizeof(text)))
+			return;
+		snprintf(folder, sizeof(folder), "%s/net", text);
+		if (!first_entry(sysfs, nic->pci.addr, folder, "", nic->ifname,
+				 sizeof(nic->ifname)))
+			return;
+	}
+	snprintf(name, sizeof(name), "%s/%s/flags", folder, nic->ifname);
 	nic->up = !hostpci_attr_u64(sysfs, nic->pci.addr, name, &value) && value & 1; /* IFF_UP */
-	snprintf(name, sizeof(name), "net/%s/carrier", nic->ifname);
+	snprintf(name, sizeof(name), "%s/%s/carrier", folder, nic->ifname);
 	nic->carrier =
 		!hostpci_attr(sysfs, nic->pci.addr, name, text, sizeof(text)) && !strcmp(text, "1");
 }
