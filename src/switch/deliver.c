@@ -108,6 +108,8 @@ static void deliver_ring(struct sw_worker *w, struct sw_in *in, const struct sw_
 			out->ring.attention(out->ring.opaque);
 	}
 	sink_close(&s);
+	if (unlikely(s.untranslated) && out->ring.attention)
+		out->ring.attention(out->ring.opaque);
 	if (extra)
 		count(&in->c.extra, extra);
 	if (!s.frames)

@@ -27,6 +27,10 @@ static int more(struct sink *s, unsigned want)
 
 	if (max && s->iov_used < SINK_IOV)
 		n = vq_pop(s->vq, at, max, iov, SINK_IOV - s->iov_used);
+	if (unlikely(n == -EAGAIN)) { /* it is as if there were none, until it is known */
+		s->untranslated = true;
+		return 0;
+	}
 	if (n <= 0)
 		return n;
 	for (int i = 0; i < n; i++) {

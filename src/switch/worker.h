@@ -128,6 +128,7 @@ struct sink {
 	uint32_t offloads;
 	uint8_t hdr_len;
 	bool mergeable;
+	bool untranslated;	/* the next chain has an address whose translation is missing */
 	uint64_t frames, bytes; /* delivered */
 };
 
