@@ -181,6 +181,11 @@ void back_iotlb_drop(struct vhost_backend *be);
 int back_iotlb_renew(struct vhost_backend *be, struct error *err);
 /** Asks the front-end, unless it has just been asked. */
 void back_iotlb_ask(struct vhost_backend *be, struct back_queue *q, uint64_t iova, bool write);
+/**
+ * Asks for what the chains that are available lack. False: the first one lacks it, and the ring is
+ * to wait.
+ */
+bool back_iotlb_look_ahead(struct vhost_backend *be, struct back_queue *q);
 /** Whether a part of a ring is translated: 0; -EFAULT, and it is asked for; -EINVAL. */
 int back_iotlb_locate(struct vhost_backend *be, struct back_queue *q, uint64_t iova, uint64_t len,
 		      bool write, struct error *err);

@@ -17,11 +17,15 @@
  * leaves the chain where it is and says so; the front-end is asked for it, once, and its answer is a
  * new table. What it takes back is gone from the rings before it is told that it is.
  *
+ * Whenever a ring starts the chains that are available are looked at, and the first translation that
+ * one lacks is asked for while those before it are served: so the answers run ahead of the frames.
+ *
  * The list is bounded: a guest that maps and unmaps without end makes it start over.
  */
 #define ENTRIES_MAX  2048
 #define ASK_AGAIN_MS 100
 #define PERM_WRITE   2U
+#define AHEAD	     256 /* chains that are looked at when a ring starts */
 
 struct back_iotlb_entry {
 	uint64_t iova, size, user;
@@ -239,4 +243,19 @@ int back_iotlb_locate(struct vhost_backend *be, struct back_queue *q, uint64_t i
 		return error_set(err, -EINVAL, "queue %u: the ring at %#llx is in several pieces",
 				 q->pub.index, (unsigned long long)iova);
 	return 0;
+}
+
+bool back_iotlb_look_ahead(struct vhost_backend *be, struct back_queue *q)
+{
+	struct vq_buf bufs[AHEAD];
+	struct iovec iov[4 * AHEAD];
+	int n = vq_pop(q->pub.vq, bufs, AHEAD, iov, ARRAY_SIZE(iov));
+	struct vq_miss miss = vq_miss(q->pub.vq);
+
+	if (n > 0)
+		vq_unpop(q->pub.vq, bufs, (unsigned)n);
+	if (n == -EAGAIN || (n > 0 && miss.addr))
+		back_iotlb_ask(be, q, miss.addr, miss.write);
+	q->waiting = n == -EAGAIN;
+	return !q->waiting;
 }

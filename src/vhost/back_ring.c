@@ -165,6 +165,10 @@ static int start(struct vhost_backend *be, struct back_queue *q, struct error *e
 	if (rc)
 		return rc;
 	back_inflight_start(be, q);
+	if (back_iotlb_on(be) && !back_iotlb_look_ahead(be, q)) {
+		vq_stop(q->pub.vq, NULL);
+		return 0;
+	}
 	atomic_store(&q->attention, false);
 	q->running = true;
 	rc = be->ops->queue_start(be->opaque, &q->pub, err);
