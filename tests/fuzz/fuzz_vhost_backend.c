@@ -154,6 +154,11 @@ static uint32_t usual_size(uint32_t request)
 		return sizeof(struct vhost_user_vring_addr);
 	case VHOST_USER_SET_LOG_BASE:
 		return sizeof(struct vhost_user_log);
+	case VHOST_USER_IOTLB_MSG:
+		return sizeof(struct vhost_user_iotlb);
+	case VHOST_USER_GET_INFLIGHT_FD:
+	case VHOST_USER_SET_INFLIGHT_FD:
+		return VHOST_USER_INFLIGHT_BYTES;
 	case VHOST_USER_GET_CONFIG:
 	case VHOST_USER_SET_CONFIG:
 		return VHOST_USER_CONFIG_HEADER + 8;
@@ -205,6 +210,20 @@ static void set_up(struct vhost_user_msg *m, uint8_t how)
 	case VHOST_USER_SET_CONFIG:
 		m->payload.config.offset = how & 31;
 		m->payload.config.size = 8;
+		break;
+	case VHOST_USER_IOTLB_MSG: /* the identity, in pages; or what the input says */
+		m->payload.iotlb.type =
+			how & 0x10 ? VHOST_USER_IOTLB_INVALIDATE : VHOST_USER_IOTLB_UPDATE;
+		m->payload.iotlb.iova = USER + (how & 15) * 4096U;
+		m->payload.iotlb.user_addr = m->payload.iotlb.iova;
+		m->payload.iotlb.size = 4096U << (how >> 6);
+		m->payload.iotlb.perm = how & 0x20 ? 1 : 3;
+		break;
+	case VHOST_USER_GET_INFLIGHT_FD:
+	case VHOST_USER_SET_INFLIGHT_FD: /* what the rings find there is the input's too */
+		m->payload.inflight = (struct vhost_user_inflight){RAM / 2, RAM / 2, 4, 64};
+		m->nfds = m->hdr.request == VHOST_USER_SET_INFLIGHT_FD;
+		m->fds[0] = b.ram;
 		break;
 	case VHOST_USER_SET_LOG_BASE:
 		m->payload.log = (struct vhost_user_log){4096, 0};
