@@ -55,6 +55,23 @@ modes() {
   ip link set eth0 promisc off
   for n in $MTUS; do check "mtu-$n" mtu "$n"; done
 }
+# The cable is pulled in mid-traffic; the host sees to it (cable_follow).
+carrier() { [ "$(cat /sys/class/net/eth0/carrier)" = "$1" ]; }
+cable() {
+  iperf3 -c 192.0.2.1 -t 60 >/dev/null 2>&1 &
+  load=$!
+  sleep 1
+  for i in 1 2 3; do
+    echo "cable: out"
+    check "cable-out-$i" wait_for 20 carrier 0
+    echo "cable: in"
+    check "cable-in-$i" wait_for 20 carrier 1
+    check "cable-ping-$i" wait_for 20 ping -c 1 -W 1 192.0.2.1
+  done
+  kill $load
+  wait $load
+  sleep 1
+}
 reload() {
   iperf3 -c 192.0.2.1 -t 30 -R >/dev/null 2>&1 &
   sleep 1
