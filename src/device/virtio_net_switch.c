@@ -39,6 +39,16 @@ static struct virtio_features needed(struct virtio_net *net)
 	return need;
 }
 
+static bool no_driver(struct virtio_net *net)
+{
+	bool none;
+
+	pthread_mutex_lock(&net->vdev.lock);
+	none = !net->vdev.status;
+	pthread_mutex_unlock(&net->vdev.lock);
+	return none;
+}
+
 static int check_permitted(struct virtio_net *net, const char *backend, struct error *err)
 {
 	const struct plane_ops *plane = plane_for_backend(backend);
@@ -120,7 +130,7 @@ int virtio_net_move(struct virtio_net *net, const char *backend, const struct op
 	if (virtio_net_keep_options(net, opts))
 		log_warn("%s: out of memory: a capture will not find the way back",
 			 net->nic.pci.id);
-	if (!net->vdev.status)
+	if (no_driver(net))
 		virtio_net_offer(net);
 	virtio_net_link_update(net, ho.moved);
 	tell(net, &from, result);

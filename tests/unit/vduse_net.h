@@ -75,10 +75,21 @@ static inline void vduse_map(struct vduse_net *v)
 		abort();
 }
 
+/* Without a driver what comes is lost, as in any NIC; what waited would be news of long ago. */
+static inline void vduse_discard(struct vduse_net *v)
+{
+	uint8_t frame[2048];
+
+	while (read(v->tap, frame, sizeof(frame)) > 0)
+		;
+}
+
 static inline void vduse_go(struct vduse_net *v)
 {
 	uint64_t driver = 0;
 
+	if (v->tap >= 0)
+		vduse_discard(v);
 	ioctl(v->fd, VDUSE_DEV_GET_FEATURES, &driver);
 	v->packed = driver >> VIRTIO_F_RING_PACKED & 1;
 	vduse_map(v);
@@ -225,15 +236,6 @@ static inline bool vduse_from_tap(struct vduse_net *v)
 	store_le16(header + 10, 1); /* num_buffers */
 	vq_push(v->vq[0], &rx, (uint32_t)n);
 	return true;
-}
-
-/* Without a driver what comes is lost, as in any NIC; what waited would be news of long ago. */
-static inline void vduse_discard(struct vduse_net *v)
-{
-	uint8_t frame[2048];
-
-	while (read(v->tap, frame, sizeof(frame)) > 0)
-		;
 }
 
 static inline void vduse_serve(struct vduse_net *v)
