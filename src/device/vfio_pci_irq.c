@@ -41,6 +41,12 @@ static unsigned mode_kind(enum vfio_pci_irq_mode mode)
 	}
 }
 
+/* How many vectors there are for both, the guest and VFIO. */
+static unsigned mode_vectors(const struct vfio_pci *v)
+{
+	return MIN(v->nvectors, v->dev.irqs[mode_kind(v->irq_mode)]);
+}
+
 static int new_eventfd(void)
 {
 	return eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
@@ -120,7 +126,7 @@ static void msix_arm(struct vfio_pci *v)
 	unsigned need = v->armed;
 	bool news = false;
 
-	for (unsigned i = 0; i < v->nvectors; i++) {
+	for (unsigned i = 0; i < mode_vectors(v); i++) {
 		if (v->vectors[i] >= 0 || !msix_live(&v->nic.pci, i) || !vector_open(v, i))
 			continue;
 		news = true;
@@ -137,7 +143,7 @@ static void msix_arm(struct vfio_pci *v)
 
 static void msi_arm(struct vfio_pci *v)
 {
-	unsigned n = MIN(msi_vectors(&v->nic.pci), v->nvectors);
+	unsigned n = MIN(msi_vectors(&v->nic.pci), mode_vectors(v));
 
 	if (v->armed == n)
 		return;
