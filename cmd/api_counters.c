@@ -101,8 +101,8 @@ static void frames(struct control_metrics *out, const char *nic, const char *que
 {
 	if (!hop->counted)
 		return;
-	control_metric_sample(out, hop->frames_in, HOP_LABELS, "side", "in", NULL);
-	control_metric_sample(out, hop->frames_out, HOP_LABELS, "side", "out", NULL);
+	control_metric_sample(out, hop->frames_in, HOP_LABELS, "side", "in", CONTROL_LABELS_END);
+	control_metric_sample(out, hop->frames_out, HOP_LABELS, "side", "out", CONTROL_LABELS_END);
 }
 
 static void bytes(struct control_metrics *out, const char *nic, const char *queue,
@@ -110,8 +110,8 @@ static void bytes(struct control_metrics *out, const char *nic, const char *queu
 {
 	if (!hop->counted)
 		return;
-	control_metric_sample(out, hop->bytes_in, HOP_LABELS, "side", "in", NULL);
-	control_metric_sample(out, hop->bytes_out, HOP_LABELS, "side", "out", NULL);
+	control_metric_sample(out, hop->bytes_in, HOP_LABELS, "side", "in", CONTROL_LABELS_END);
+	control_metric_sample(out, hop->bytes_out, HOP_LABELS, "side", "out", CONTROL_LABELS_END);
 }
 
 static void drops(struct control_metrics *out, const char *nic, const char *queue,
@@ -119,7 +119,7 @@ static void drops(struct control_metrics *out, const char *nic, const char *queu
 {
 	for (unsigned i = 0; i < hop->ndrops; i++)
 		control_metric_sample(out, hop->drops[i].count, HOP_LABELS, "cause",
-				      hop->drops[i].cause, NULL);
+				      hop->drops[i].cause, CONTROL_LABELS_END);
 }
 
 static void more(struct control_metrics *out, const char *nic, const char *queue,
@@ -127,7 +127,7 @@ static void more(struct control_metrics *out, const char *nic, const char *queue
 {
 	for (unsigned i = 0; i < hop->nmore; i++)
 		control_metric_sample(out, hop->more[i].value, HOP_LABELS, "what",
-				      hop->more[i].name, NULL);
+				      hop->more[i].name, CONTROL_LABELS_END);
 }
 
 static const struct family families[] = {
@@ -162,7 +162,7 @@ static void link_metrics(struct api *api, struct control_metrics *out)
 		nic_get_state(nic, &state);
 		control_metric_sample(out, state.admin_up && state.carrier, "nic", nic->pci.id,
 				      "model", nic->nic_ops->name, "backend", state.backend,
-				      "plane", state.plane, NULL);
+				      "plane", state.plane, CONTROL_LABELS_END);
 	}
 }
 

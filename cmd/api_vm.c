@@ -129,20 +129,20 @@ void api_vm_metrics(struct api *api, struct control_metrics *out)
 
 	machine_get_state(api->machine, &state);
 	control_metric_begin(out, "viaduct_up", "gauge", "1 while the guest runs, 0 while paused");
-	control_metric_sample(out, !state.paused, "version", VIADUCT_VERSION, NULL);
+	control_metric_sample(out, !state.paused, "version", VIADUCT_VERSION, CONTROL_LABELS_END);
 	control_metric_begin(out, "viaduct_vcpus", "gauge", "virtual CPUs");
-	control_metric_sample(out, state.config->cpus, NULL);
+	control_metric_sample(out, state.config->cpus, CONTROL_LABELS_END);
 	control_metric_begin(out, "viaduct_memory_bytes", "gauge", "guest memory");
-	control_metric_sample(out, state.config->memory, NULL);
+	control_metric_sample(out, state.config->memory, CONTROL_LABELS_END);
 	control_metric_begin(out, "viaduct_vcpu_exits_total", "counter",
 			     "exits of vCPUs to this process");
-	control_metric_sample(out, state.exits, NULL);
+	control_metric_sample(out, state.exits, CONTROL_LABELS_END);
 	control_metric_begin(out, "viaduct_batched_writes_total", "counter",
 			     "port writes that cost no exit of their own");
-	control_metric_sample(out, state.batched_writes, NULL);
+	control_metric_sample(out, state.batched_writes, CONTROL_LABELS_END);
 	control_metric_begin(out, "viaduct_resets_total", "counter", "resets of the machine");
-	control_metric_sample(out, state.resets, NULL);
+	control_metric_sample(out, state.resets, CONTROL_LABELS_END);
 	control_metric_begin(out, "viaduct_console_lost_total", "counter",
 			     "characters of the console that nobody took");
-	control_metric_sample(out, state.console_lost, NULL);
+	control_metric_sample(out, state.console_lost, CONTROL_LABELS_END);
 }

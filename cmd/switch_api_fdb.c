@@ -155,7 +155,8 @@ static void queue_metrics(struct sw *sw, struct control_metrics *out, const stru
 			memcpy(&value, (f->out ? (char *)&oc : (char *)&ic) + f->offset,
 			       sizeof(value));
 			snprintf(pair, sizeof(pair), "%u", p);
-			control_metric_sample(out, value, "port", port->id, "queue", pair, NULL);
+			control_metric_sample(out, value, "port", port->id, "queue", pair,
+					      CONTROL_LABELS_END);
 		}
 	}
 }
@@ -174,7 +175,7 @@ static void drop_metrics(struct sw *sw, struct control_metrics *out)
 		sw_port_totals(port, &in, &unused);
 		for (unsigned d = 0; d < SW_DROP_COUNT; d++)
 			control_metric_sample(out, in.drops[d], "port", port->id, "cause",
-					      sw_drop_name(d), NULL);
+					      sw_drop_name(d), CONTROL_LABELS_END);
 	}
 }
 
@@ -190,7 +191,7 @@ static void worker_metric(struct sw *sw, struct control_metrics *out, const char
 		sw_worker_read(sw_worker_at(sw, i), &stats);
 		memcpy(&value, (char *)&stats + offset, sizeof(value));
 		snprintf(worker, sizeof(worker), "%u", i);
-		control_metric_sample(out, value, "worker", worker, NULL);
+		control_metric_sample(out, value, "worker", worker, CONTROL_LABELS_END);
 	}
 }
 
@@ -213,5 +214,5 @@ void switch_metrics(void *opaque, struct control_metrics *out)
 	fdb_stats(sw_fdb(sw), &fdb);
 	control_metric_begin(out, "viaduct_switch_fdb_entries", "gauge",
 			     "Addresses in the forwarding database");
-	control_metric_sample(out, fdb.entries, NULL);
+	control_metric_sample(out, fdb.entries, CONTROL_LABELS_END);
 }

@@ -91,7 +91,8 @@ int control_metric(struct control *control,
 void control_metric_begin(struct control_metrics *out, const char *name, const char *type,
 			  const char *help);
 
-/** A sample of the family begun last, with pairs of label and value, ended by NULL. */
+/** A sample of the family begun last, with pairs of label and value, and then the end. */
+#define CONTROL_LABELS_END ((const char *)NULL)
 void control_metric_sample(struct control_metrics *out, uint64_t value, ...)
 	__attribute__((sentinel));
 

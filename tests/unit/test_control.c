@@ -64,8 +64,8 @@ static const struct control_command *commands(struct fixture *f)
 static void collect(void *opaque, struct control_metrics *out)
 {
 	control_metric_begin(out, "viaduct_frames_total", "counter", "frames");
-	control_metric_sample(out, 3, "nic", "a\"b\\c\nd", "queue", "0", NULL);
-	control_metric_sample(out, UINT64_MAX, NULL);
+	control_metric_sample(out, 3, "nic", "a\"b\\c\nd", "queue", "0", CONTROL_LABELS_END);
+	control_metric_sample(out, UINT64_MAX, CONTROL_LABELS_END);
 }
 
 static void *run_loop(void *arg)
