@@ -4,7 +4,8 @@
 #include <errno.h>
 #include <stdlib.h>
 
-static const struct control_command *const tables[] = {api_vm_commands, api_net_commands};
+static const struct control_command *const tables[] = {api_vm_commands, api_net_commands,
+						       api_disk_commands};
 
 static void on_event(void *opaque, const char *event, const char *id, const char *text)
 {
@@ -20,6 +21,7 @@ static void collect(void *opaque, struct control_metrics *out)
 
 	api_vm_metrics(api, out);
 	api_net_metrics(api, out);
+	api_disk_metrics(api, out);
 }
 
 static int register_commands(struct api *api)

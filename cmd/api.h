@@ -27,6 +27,7 @@ void api_close(struct api *api);
 /* Tables of commands, each of which gets the struct api as opaque; they end with method NULL. */
 extern const struct control_command api_vm_commands[];
 extern const struct control_command api_net_commands[];
+extern const struct control_command api_disk_commands[];
 
 struct nic;
 /** A NIC as it is at the moment, and all of them in an array; new references. */
@@ -35,8 +36,14 @@ json_t *api_nics_json(struct api *api);
 /** A NIC's counters: an object of names and numbers. */
 json_t *api_nic_counters(struct nic *nic);
 
-/** The machine's metrics, and the NICs'. */
+struct disk;
+/** All disks in an array, and what one counted; new references. */
+json_t *api_disks_json(struct api *api);
+json_t *api_disk_counters(struct disk *disk);
+
+/** The machine's metrics, the NICs' and the disks'. */
 void api_vm_metrics(struct api *api, struct control_metrics *out);
 void api_net_metrics(struct api *api, struct control_metrics *out);
+void api_disk_metrics(struct api *api, struct control_metrics *out);
 
 #endif

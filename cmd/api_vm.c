@@ -2,6 +2,7 @@
 /* Commands on the machine as a whole. */
 #include "api.h"
 
+#include "device/disk.h"
 #include "device/nic.h"
 #include "vmm/console.h"
 
@@ -38,13 +39,13 @@ static int vm_info(void *opaque, const struct control_request *request, json_t *
 	json_t *config;
 
 	machine_get_state(api->machine, &state);
-	config = json_pack("{s:{s:i, s:i}, s:{s:I, s:b, s:b, s:b}, s:o, s:o, s:o}", "cpus",
-			   "boot_vcpus", (int)state.config->cpus, "max_vcpus",
-			   (int)state.config->cpus, "memory", "size",
-			   (json_int_t)state.config->memory, "shared", 1, "hugepages",
-			   (int)state.config->hugepages, "prefault", (int)state.config->prealloc,
-			   "payload", payload_config(state.config), "serial",
-			   serial_config(state.config), "net", api_nics_json(api));
+	config = json_pack(
+		"{s:{s:i, s:i}, s:{s:I, s:b, s:b, s:b}, s:o, s:o, s:o, s:o}", "cpus", "boot_vcpus",
+		(int)state.config->cpus, "max_vcpus", (int)state.config->cpus, "memory", "size",
+		(json_int_t)state.config->memory, "shared", 1, "hugepages",
+		(int)state.config->hugepages, "prefault", (int)state.config->prealloc, "payload",
+		payload_config(state.config), "serial", serial_config(state.config), "net",
+		api_nics_json(api), "disks", api_disks_json(api));
 	*reply =
 		json_pack("{s:s, s:I, s:I, s:I, s:o}", "state", state.paused ? "Paused" : "Running",
 			  "memory_actual_size", (json_int_t)state.config->memory, "uptime_ms",
@@ -58,6 +59,7 @@ static int vm_counters(void *opaque, const struct control_request *request, json
 {
 	struct api *api = opaque;
 	struct machine_state state;
+	struct disk *disk;
 
 	machine_get_state(api->machine, &state);
 	*reply = json_pack("{s:{s:I, s:I, s:I}}", "_machine", "exits", (json_int_t)state.exits,
@@ -65,6 +67,8 @@ static int vm_counters(void *opaque, const struct control_request *request, json
 			   (json_int_t)state.console_lost);
 	for (struct nic *nic = machine_nics(api->machine); nic; nic = nic->next)
 		json_object_set_new(*reply, nic->pci.id, api_nic_counters(nic));
+	for (unsigned i = 0; (disk = machine_disk(api->machine, i)); i++)
+		json_object_set_new(*reply, disk->id, api_disk_counters(disk));
 	return 0;
 }
 

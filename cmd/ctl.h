@@ -31,6 +31,7 @@ struct ctl_command {
 /** End with name NULL. */
 extern const struct ctl_command ctl_vm_commands[];
 extern const struct ctl_command ctl_net_commands[];
+extern const struct ctl_command ctl_disk_commands[];
 extern const struct ctl_command ctl_sriov_commands[];
 extern const struct ctl_command ctl_switch_commands[];
 

@@ -20,7 +20,8 @@ enum {
 };
 
 static const struct ctl_command *const ctl_tables[] = {ctl_vm_commands, ctl_net_commands,
-						       ctl_switch_commands, ctl_sriov_commands};
+						       ctl_disk_commands, ctl_switch_commands,
+						       ctl_sriov_commands};
 
 static void print_help(void)
 {

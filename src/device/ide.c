@@ -104,6 +104,19 @@ static void ide_reset(struct pci_dev *pci)
 	}
 }
 
+/* The machine stands still, or goes on. */
+static void ide_pause(struct pci_dev *pci, bool paused)
+{
+	struct ide *ide = ide_of(pci);
+
+	for (unsigned i = 0; i < 2; i++) {
+		if (paused)
+			disk_worker_park(&ide->channels[i]->worker);
+		else
+			disk_worker_unpark(&ide->channels[i]->worker);
+	}
+}
+
 static void channel_free(struct ide *ide, unsigned index)
 {
 	struct ide_channel *ch = ide->channels[index];
@@ -138,7 +151,8 @@ static void ide_destroy(struct pci_dev *pci)
 	free(ide);
 }
 
-static const struct pci_dev_ops ide_pci_ops = {.reset = ide_reset, .destroy = ide_destroy};
+static const struct pci_dev_ops ide_pci_ops = {
+	.reset = ide_reset, .pause = ide_pause, .destroy = ide_destroy};
 
 static int add_ports(struct ide *ide, unsigned index, struct error *err)
 {

@@ -10,6 +10,7 @@
  * for the main loop's thread.
  */
 struct machine;
+struct disk;
 
 /** How a machine ended, or why it did not start. The values are the program's exit codes. */
 enum machine_result {
@@ -77,6 +78,9 @@ int machine_add_nic(struct machine *machine, const char *text, struct nic **out,
  * ("device-removed"). It may never do so. Asking again is harmless. A reset takes it out, too.
  */
 int machine_remove_nic(struct machine *machine, struct nic *nic, struct error *err);
+
+/** The disks, by number from 0; NULL past the last. */
+struct disk *machine_disk(struct machine *machine, unsigned index);
 
 /** Resets it as its reset button would. no_reboot does not hold for this. */
 int machine_reboot(struct machine *machine, struct error *err);

@@ -49,6 +49,11 @@ static int add_pci(struct machine *m, struct error *err)
 	return m->pci ? 0 : -ENOMEM;
 }
 
+struct disk *machine_disk(struct machine *m, unsigned index)
+{
+	return index < m->ndisks ? m->disks[index] : NULL;
+}
+
 bool machine_id_taken(const struct machine *m, const char *id)
 {
 	for (unsigned i = 0; i < m->ndisks; i++)
