@@ -98,7 +98,7 @@ void api_disk_metrics(struct api *api, struct control_metrics *out)
 			control_metric_sample(out,
 					      families[f].bytes ? c.bytes[families[f].op]
 								: c.ops[families[f].op],
-					      "disk", disk->id, NULL);
+					      "disk", disk->id, (char *)NULL);
 		}
 	}
 	control_metric_begin(out, "viaduct_disk_errors_total", "counter",
@@ -106,6 +106,6 @@ void api_disk_metrics(struct api *api, struct control_metrics *out)
 	for (unsigned i = 0; (disk = machine_disk(api->machine, i)); i++) {
 		memset(&c, 0, sizeof(c));
 		disk->ops->counters(disk, &c);
-		control_metric_sample(out, c.errors, "disk", disk->id, NULL);
+		control_metric_sample(out, c.errors, "disk", disk->id, (char *)NULL);
 	}
 }
