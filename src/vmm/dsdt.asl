@@ -46,6 +46,9 @@ DefinitionBlock ("dsdt.aml", "DSDT", 2, "VIADCT", "VIADUCT", 1)
 				WordBusNumber (ResourceProducer, MinFixed, MaxFixed, PosDecode,
 					0, 0, 0, 0, 1)
 				IO (Decode16, 0x0CF8, 0x0CF8, 1, 8)
+				// The ports of old, where an IDE controller has its channels.
+				WordIO (ResourceProducer, MinFixed, MaxFixed, PosDecode, EntireRange,
+					0, 0x0000, 0x0CF7, 0, 0x0CF8)
 				WordIO (ResourceProducer, MinFixed, MaxFixed, PosDecode, EntireRange,
 					0, HW_PCI_IO_BASE, HW_PCI_IO_LAST, 0, HW_PCI_IO_SIZE)
 				DWordMemory (ResourceProducer, PosDecode, MinFixed, MaxFixed,
