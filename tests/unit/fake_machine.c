@@ -112,6 +112,11 @@ int machine_remove_nic(struct machine *m, struct nic *nic, struct error *err)
 	return 0;
 }
 
+struct disk *machine_disk(struct machine *m, unsigned index)
+{
+	return NULL;
+}
+
 struct nic *machine_nics(struct machine *m)
 {
 	return m->nics;
