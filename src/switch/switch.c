@@ -66,7 +66,7 @@ static int start_workers(struct sw *sw, struct error *err)
 struct sw *sw_create(const struct sw_options *options, struct loop *loop, struct error *err)
 {
 	struct sw *sw = calloc(1, sizeof(*sw));
-	struct error local;
+	struct error local = {0};
 
 	err = err ? err : &local;
 	if (!sw) {
