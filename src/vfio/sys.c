@@ -11,7 +11,8 @@ static int sys_open(const char *path)
 {
 	int fd = open(path, O_RDWR | O_CLOEXEC);
 
-	/* cppcheck-suppress resourceLeak: the caller's */
+	/* It is the caller's. */
+	/* cppcheck-suppress resourceLeak */
 	return fd < 0 ? -errno : fd;
 }
 
@@ -45,7 +46,8 @@ static void *sys_mmap(int fd, size_t size, int prot, uint64_t offset)
 {
 	void *at = mmap(NULL, size, prot, MAP_SHARED, fd, (off_t)offset);
 
-	/* cppcheck-suppress memleak: the caller's */
+	/* It is the caller's. */
+	/* cppcheck-suppress memleak */
 	return at == MAP_FAILED ? NULL : at;
 }
 
