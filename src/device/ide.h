@@ -99,7 +99,7 @@ struct ide_channel {
 	/* The worker's. */
 	struct block_request req;
 	struct iovec iov;
-	uint64_t req_epoch;
+	uint64_t req_epoch; /* written with the lock, as in_flight */
 	bool in_flight;
 	struct quiesce_reader reader;
 	struct disk_counters c;

@@ -313,6 +313,12 @@ static void command(struct ide_channel *ch, uint8_t code)
  * Registers.
  */
 
+/* What a reset found with the storage still has the buffer: the drive is busy until it is done. */
+static bool resetting(const struct ide_channel *ch)
+{
+	return ch->in_flight && ch->req_epoch != ch->epoch;
+}
+
 static bool absent(const struct ide_channel *ch)
 {
 	return !ide_selected(ch);
@@ -339,9 +345,9 @@ uint8_t ide_read(struct ide_channel *ch, unsigned reg)
 		return ch->device | 0xa0;
 	case REG_COMMAND:
 		ide_set_irq(ch, false);
-		return ch->status;
-	default:
-		return ch->status; /* the alternate one */
+		return resetting(ch) ? ATA_BSY : ch->status;
+	default: /* the alternate one */
+		return resetting(ch) ? ATA_BSY : ch->status;
 	}
 }
 
@@ -368,7 +374,7 @@ void ide_write(struct ide_channel *ch, unsigned reg, uint8_t value)
 		ch->device = value & 0x5f;
 		break;
 	case REG_COMMAND:
-		if (!(ch->status & ATA_BSY) && ch->phase == IDE_IDLE)
+		if (!(ch->status & ATA_BSY) && ch->phase == IDE_IDLE && !resetting(ch))
 			command(ch, value);
 		break;
 	default:
