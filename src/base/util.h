@@ -74,6 +74,16 @@ BYTES_ACCESSORS(32, be)
 BYTES_ACCESSORS(64, be)
 #undef BYTES_ACCESSORS
 
+/** Asks for a line that is going to be written, so that it comes without other CPUs' copies. */
+static inline void prefetch_write(const void *p)
+{
+#if defined(__x86_64__)
+	__asm__ volatile("prefetchw %0" : : "m"(*(const char *)p));
+#else
+	__builtin_prefetch(p, 1);
+#endif
+}
+
 static inline void cpu_relax(void)
 {
 #if defined(__x86_64__)

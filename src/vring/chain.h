@@ -103,6 +103,34 @@ static __attribute__((noinline)) enum vring_fault chain_table_miss(struct vq *vq
 	return VRING_BAD_ADDRESS;
 }
 
+/* Whether a descriptor is all of its chain, as most are: then chain_single() does. */
+static inline bool chain_is_single(const struct desc *d)
+{
+	return likely(!(d->flags & (DESC_NEXT | DESC_INDIRECT)) && d->len);
+}
+
+/* Such a one, without the state that a walk needs. */
+static inline enum vring_fault chain_single(struct vq *vq, struct vq_buf *buf, struct iovec *iov,
+					    const struct desc *d, uint16_t id)
+{
+	bool in = d->flags & DESC_WRITE;
+	void *at =
+		mem_translate_hit(vq->table, &vq->hit, d->addr, d->len, in ? MEM_WRITE : MEM_READ);
+
+	if (unlikely(!at))
+		return VRING_BAD_ADDRESS;
+	iov->iov_base = at;
+	iov->iov_len = d->len;
+	buf->iov = iov;
+	buf->out_n = !in;
+	buf->in_n = in;
+	buf->id = id;
+	buf->slots = 1;
+	buf->out_len = in ? 0 : d->len;
+	buf->in_len = in ? d->len : 0;
+	return VRING_OK;
+}
+
 /*
  * The parts in the indirect table that d describes (2.7.5.3, 2.8.7); its own WRITE flag means
  * nothing. The table may have more entries than the ring: Linux makes such tables for small

@@ -305,11 +305,18 @@ void vq_flush_quiet(struct vq *vq)
 
 bool vq_should_call(struct vq *vq)
 {
+	if (unlikely(vq->dead) || !vq->undecided)
+		return false;
+	full_barrier(); /* the publication before the look at what the driver asks for */
+	return vq_decide_call(vq);
+}
+
+bool vq_decide_call(struct vq *vq)
+{
 	bool call;
 
 	if (unlikely(vq->dead) || !vq->undecided)
 		return false;
-	full_barrier(); /* the publication before the look at what the driver asks for */
 	call = vq->packed ? packed_wants_call(vq) : split_wants_call(vq);
 	vq->undecided = 0;
 	vq->call_unknown = false;
@@ -350,6 +357,20 @@ bool vq_enable_kicks(struct vq *vq)
 	set_kicks(vq, true);
 	full_barrier(); /* asking before the last look */
 	return vq_available(vq);
+}
+
+void vq_prefetch(const struct vq *vq)
+{
+	const struct split_avail *avail = vq->ring.driver;
+
+	if (unlikely(vq->dead))
+		return;
+	if (vq->packed) {
+		__builtin_prefetch(&vq->ring.desc[vq->avail]);
+		return;
+	}
+	__builtin_prefetch(&avail->idx);
+	__builtin_prefetch(&avail->ring[vq->avail & (vq->size - 1)]);
 }
 
 bool vq_available(struct vq *vq)

@@ -90,6 +90,12 @@ bool vq_flush(struct vq *vq);
 void vq_flush_quiet(struct vq *vq);
 bool vq_should_call(struct vq *vq);
 
+/**
+ * vq_should_call() after vq_flush_quiet() and a full_barrier() of the caller's: for many queues with
+ * one barrier.
+ */
+bool vq_decide_call(struct vq *vq);
+
 /** Tells the driver that kicks are not needed (polling). */
 void vq_disable_kicks(struct vq *vq);
 
@@ -98,6 +104,9 @@ void vq_disable_kicks(struct vq *vq);
  * in which case no kick may come for them and the caller goes on polling.
  */
 bool vq_enable_kicks(struct vq *vq);
+
+/** Asks for the lines that vq_pop() will look at first. */
+void vq_prefetch(const struct vq *vq);
 
 /** Whether something is available: one read of a shared line, no side effect. */
 bool vq_available(struct vq *vq);

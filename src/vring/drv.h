@@ -60,6 +60,7 @@ struct vdrv {
 	uint32_t seq_returned;
 
 	uint16_t free_id;     /* first of a list: split, descriptors; packed, ids */
+	uint16_t free_last;   /* its last one: split only */
 	uint16_t *next;	      /* its links; split: also those of the chains that are out */
 	uint16_t *order;      /* ids out in the order added, from order_first up to order_end */
 	uint32_t order_first; /* (only IN_ORDER returns them so) */

@@ -59,11 +59,25 @@ static inline enum vring_fault packed_pop(struct vq *vq, struct vq_buf *bufs, un
 		enum vring_fault fault;
 		uint32_t slots;
 		struct chain c;
+		struct desc d;
 
 		if (!packed_flags_match(meta, packed_avail_flags(wrap)))
 			break;
 		/* Four to a line: while this one is worked on, the next line comes. */
 		__builtin_prefetch(&vq->ring.desc[vq->avail + 4]);
+		prefetch_write(&vq->ring.desc[vq->avail]); /* a used one will be put there */
+		d = desc_from_packed(ring_load(&vq->ring.desc[slot].addr), meta);
+		if (chain_is_single(&d) && iov < end) {
+			if (unlikely(vq->busy == vq->size))
+				return VRING_BAD_INDEX;
+			fault = chain_single(vq, &bufs[n], iov++, &d, d.link);
+			if (unlikely(fault))
+				return fault;
+			packed_advance(&vq->avail, &vq->avail_wrap, 1, vq->size);
+			vq->busy++;
+			vq->inflight++;
+			continue;
+		}
 		chain_begin(&c, iov, (unsigned)(end - iov));
 		fault = packed_chain(vq, &c, meta, &slot, &wrap, &id, &slots);
 		if (unlikely((fault == VRING_CHAIN_TOO_LONG || fault == VRING_MISS) && n))

@@ -72,6 +72,20 @@ static inline enum vring_fault split_ready(struct vq *vq, unsigned max, unsigned
 	return VRING_OK;
 }
 
+/* What a burst is going to touch: its descriptors, and the used entries that will be written. */
+static inline void split_prefetch_burst(const struct vq *vq, unsigned n)
+{
+	const struct split_avail *avail = vq->ring.driver;
+	const struct split_used *used = vq->ring.device;
+	uint32_t mask = vq->size - 1;
+
+	for (unsigned i = 0; i < n; i++) /* what is read here is not used */
+		__builtin_prefetch(
+			&vq->ring.desc[ring_load(&avail->ring[(vq->avail + i) & mask]) & mask]);
+	for (unsigned i = 0; i < n; i += CACHE_LINE / sizeof(used->ring[0]))
+		prefetch_write(&used->ring[(vq->used + i) & mask]);
+}
+
 static inline enum vring_fault split_pop(struct vq *vq, struct vq_buf *bufs, unsigned max,
 					 struct iovec *iov, unsigned room, unsigned *taken)
 {
@@ -84,19 +98,27 @@ static inline enum vring_fault split_pop(struct vq *vq, struct vq_buf *bufs, uns
 
 	if (unlikely(fault) || !ready)
 		return fault;
+	split_prefetch_burst(vq, ready);
 	next = ring_load(&avail->ring[vq->avail & mask]);
 	for (; n < ready; n++) {
 		struct chain c;
+		struct desc d;
 
 		head = next;
 		if (unlikely(head >= vq->size))
 			return VRING_BAD_HEAD;
-		if (n + 1 < ready) {
+		if (n + 1 < ready)
 			next = ring_load(&avail->ring[(vq->avail + n + 1) & mask]);
-			__builtin_prefetch(&vq->ring.desc[next & mask]);
+		d = desc_from_split(ring_load(&vq->ring.desc[head].addr),
+				    ring_load(&vq->ring.desc[head].meta));
+		if (chain_is_single(&d) && iov < end) {
+			fault = chain_single(vq, &bufs[n], iov++, &d, head);
+			if (unlikely(fault))
+				return fault;
+			continue;
 		}
 		chain_begin(&c, iov, (unsigned)(end - iov));
-		fault = split_chain(vq, &c, head);
+		fault = split_chain(vq, &c, head); /* reads it afresh */
 		if (unlikely((fault == VRING_CHAIN_TOO_LONG || fault == VRING_MISS) && n))
 			break; /* next time it may fit, or be known */
 		if (unlikely(fault))

@@ -8,7 +8,8 @@
  * The driver side of a split ring (virtio 1.2, 2.7). Its counterpart is packed_drv.h.
  *
  * next[] links free descriptors into a list, and those of a buffer that is out into its chain;
- * what lies in shared memory is never read back. With IN_ORDER descriptors are taken in the order
+ * what lies in shared memory is never read back. What comes back goes to the list's end, so that
+ * descriptors of buffers added one after another lie beside each other: fewer lines for both sides. With IN_ORDER descriptors are taken in the order
  * of the table, around and around (2.7.5.1), and come back in that order, so the links never
  * change.
  */
@@ -16,6 +17,7 @@ static inline void split_drv_start(struct vdrv *drv)
 {
 	for (uint32_t i = 0; i < drv->size; i++)
 		drv->next[i] = (uint16_t)((i + 1) & (drv->size - 1));
+	drv->free_last = (uint16_t)(drv->size - 1);
 }
 
 static inline void split_drv_table(const struct drv_add *a)
@@ -103,8 +105,11 @@ static inline void split_drv_release(struct vdrv *drv, uint16_t id)
 
 		for (unsigned i = 1; i < drv->bufs[id].slots; i++)
 			last = drv->next[last];
-		drv->next[last] = drv->free_id;
-		drv->free_id = id;
+		if (drv->free)
+			drv->next[drv->free_last] = id;
+		else
+			drv->free_id = id;
+		drv->free_last = last;
 	}
 }
 
