@@ -119,7 +119,10 @@ static void deliver_ring(struct sw_worker *w, struct sw_in *in, const struct sw_
 	count(&in->c.forwarded, s.frames);
 	count(&out->c.frames, s.frames);
 	count(&out->c.bytes, s.bytes);
-	if (vq_flush(out->ring.vq)) {
+	vq_flush_quiet(out->ring.vq);
+	if (!d->shared) {
+		sw_call_later(w, &out->ring, &out->c.calls);
+	} else if (vq_should_call(out->ring.vq)) {
 		count(&out->c.calls, 1);
 		out->ring.call(out->ring.opaque);
 	}

@@ -66,6 +66,7 @@ bool frame_take_any(struct frame *f, struct vq_buf *buf, unsigned hdr_len);
 static inline bool frame_take(struct frame *f, struct vq_buf *buf, unsigned hdr_len)
 {
 	uint8_t *at;
+	bool all;
 
 	if (unlikely(hdr_len != FRAME_HDR || !buf->out_n ||
 		     buf->iov[0].iov_len < FRAME_HDR + SNAP_LEN ||
@@ -79,8 +80,9 @@ static inline bool frame_take(struct frame *f, struct vq_buf *buf, unsigned hdr_
 	f->len = buf->out_len - FRAME_HDR;
 	buf->iov[0].iov_base = at + FRAME_HDR + SNAP_LEN;
 	buf->iov[0].iov_len -= FRAME_HDR + SNAP_LEN;
-	f->rest = buf->iov;
-	f->nrest = buf->out_n;
+	all = !buf->iov[0].iov_len; /* of the first part */
+	f->rest = buf->iov + all;
+	f->nrest = (uint16_t)(buf->out_n - all);
 	return true;
 }
 

@@ -39,8 +39,8 @@ static int more(struct sink *s, unsigned want)
 		s->iov_used += at[i].out_n + at[i].in_n;
 		if (unlikely(!at[i].in_n))
 			continue;
-		__builtin_prefetch(first->iov_base, 1);
-		__builtin_prefetch((char *)first->iov_base + CACHE_LINE, 1);
+		prefetch_write(first->iov_base);
+		prefetch_write((char *)first->iov_base + CACHE_LINE);
 	}
 	s->got += (unsigned)n;
 	return n;

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Frames out of in queues: snapshots, keys, and what was taken given back to its driver. */
+#include "mem/barrier.h"
 #include "net/announce.h"
 #include "switch/switch_internal.h"
 #include "switch/vlan.h"
@@ -60,6 +61,15 @@ static void broken(struct sw_worker *w, struct sw_in *in)
 		in->ring.attention(in->ring.opaque);
 }
 
+/* The receive queue that the last burst went to is likely to be the one of this. */
+static void prefetch_out(struct sw_worker *w, const struct sw_in *in)
+{
+	const struct sw_dest *d = &w->work->dests[in->cached_port];
+
+	if (in->cached_port < w->plan->ndests && d->nouts && !d->hn)
+		vq_prefetch(d->outs[in->pair % d->nouts]->ring.vq);
+}
+
 static unsigned take_ring(struct sw_worker *w, struct sw_in *in)
 {
 	const struct sw_dest *src = &w->work->dests[in->port->index];
@@ -77,6 +87,7 @@ static unsigned take_ring(struct sw_worker *w, struct sw_in *in)
 		return 0;
 	}
 	n = (unsigned)got;
+	prefetch_out(w, in);
 	for (unsigned i = 0; i < n; i++)
 		look(w->bufs[i].iov[0].iov_base);
 	check_cache(w, in);
@@ -94,8 +105,8 @@ static unsigned take_ring(struct sw_worker *w, struct sw_in *in)
 	if (w->held_back)
 		vq_unpop(in->ring.vq, &w->bufs[taken], w->held_back);
 	count(&in->c.bytes, bytes - (uint64_t)taken * src->hdr_len);
-	if (vq_flush(in->ring.vq))
-		in->ring.call(in->ring.opaque);
+	vq_flush_quiet(in->ring.vq);
+	sw_call_later(w, &in->ring, NULL);
 	return n;
 }
 
@@ -156,6 +167,30 @@ void sw_announce(struct sw_worker *w, uint64_t word)
 	classify(w, in, w->work->dests[port].config, 0);
 	count(&in->c.bytes, sizeof(frame));
 	sw_forward(w, in, 1, false);
+}
+
+void sw_call_later(struct sw_worker *w, const struct sw_ring *ring, uint64_t *calls)
+{
+	if (w->nflushed == FLUSHED_MAX)
+		sw_calls(w);
+	w->flushed[w->nflushed++] = (struct flushed){ring, calls};
+}
+
+void sw_calls(struct sw_worker *w)
+{
+	if (!w->nflushed)
+		return;
+	full_barrier(); /* all publications before the looks at what the drivers ask for */
+	for (unsigned i = 0; i < w->nflushed; i++) {
+		const struct flushed *f = &w->flushed[i];
+
+		if (likely(!vq_decide_call(f->ring->vq)))
+			continue;
+		f->ring->call(f->ring->opaque);
+		if (f->calls)
+			count(f->calls, 1);
+	}
+	w->nflushed = 0;
 }
 
 unsigned sw_take(struct sw_worker *w, struct sw_in *in)

@@ -141,8 +141,11 @@ unsigned sw_worker_step(struct sw_worker *w)
 			sw_announce(w, now);
 		for (unsigned i = 0; i < w->work->nins; i++) {
 			struct sw_in *in = w->work->ins[i];
-			unsigned n = sw_take(w, in);
+			unsigned n;
 
+			if (i + 1 < w->work->nins && w->work->ins[i + 1]->ring.vq)
+				vq_prefetch(w->work->ins[i + 1]->ring.vq);
+			n = sw_take(w, in);
 			if (!n)
 				continue;
 			total += n;
@@ -151,6 +154,7 @@ unsigned sw_worker_step(struct sw_worker *w)
 			at = now;
 		}
 	}
+	sw_calls(w);
 	now = sw_cycles();
 	note_step(w, now - w->step_cycles, total);
 	w->step_cycles = now;
@@ -174,6 +178,7 @@ static bool ask_for_kicks(struct sw_worker *w, int *timeout_ms)
 		if (!in->ring.vq) {
 			in->next_look = 0;
 			more |= sw_take(w, in) > 0;
+			sw_calls(w);
 			continue;
 		}
 		if (vq_fault(in->ring.vq) || in->ring.kick_fd < 0)

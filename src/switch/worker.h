@@ -21,6 +21,7 @@
 #define SINK_BUFS     1024 /* receive chains in hand */
 #define SINK_IOV      2048 /* parts, of all of them */
 #define OUT_PARTS     1026 /* of the frames that are given to a frame port at once */
+#define FLUSHED_MAX   16   /* queues published before their drivers are called */
 #define SW_MIRRORS    64   /* copies of one frame for mirrors */
 #define FRAME_BUF_LEN (ALIGN_UP(NET_FRAME_MAX + 64, 4096))
 
@@ -28,6 +29,12 @@
 struct outbox {
 	uint16_t n;
 	uint8_t idx[BURST];
+};
+
+/** A queue that something was published in, and whose driver may want to be called. */
+struct flushed {
+	const struct sw_ring *ring;
+	uint64_t *calls; /* to be counted here; may be NULL */
 };
 
 struct sw_worker {
@@ -48,6 +55,9 @@ struct sw_worker {
 	struct outbox *boxes; /* SW_PORTS_MAX */
 	unsigned burst;	      /* frames of this burst */
 	unsigned held_back;   /* of them the last ones that stay where they are */
+
+	unsigned nflushed;
+	struct flushed flushed[FLUSHED_MAX];
 
 	/* Scratch. */
 	struct iovec iov[BURST_IOV];
@@ -90,6 +100,13 @@ unsigned sw_worker_step(struct sw_worker *w);
 
 /** Serves one queue: takes a burst and forwards it. Frames moved; 0: there was nothing. */
 unsigned sw_take(struct sw_worker *w, struct sw_in *in);
+
+/**
+ * A queue was published (vq_flush_quiet()): its driver is called, if it wants that, by sw_calls(),
+ * at the latest at the end of the step. So one barrier does for many queues.
+ */
+void sw_call_later(struct sw_worker *w, const struct sw_ring *ring, uint64_t *calls);
+void sw_calls(struct sw_worker *w);
 
 /** Sends an announcement that was asked for, if it is for this worker to do. */
 void sw_announce(struct sw_worker *w, uint64_t word);

@@ -1,0 +1,154 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "load.h"
+
+#include "vring/features.h"
+
+#include <errno.h>
+#include <stdlib.h>
+#include <sys/eventfd.h>
+#include <sys/socket.h>
+#include <sys/un.h>
+#include <unistd.h>
+
+#define BIT(n) (1ULL << (n))
+
+static int dial(const char *path, struct error *err)
+{
+	struct sockaddr_un addr = {.sun_family = AF_UNIX};
+	int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
+
+	if (fd < 0 || strlen(path) >= sizeof(addr.sun_path))
+		return error_set(err, -EINVAL, "%s: no socket", path);
+	memcpy(addr.sun_path, path, strlen(path) + 1);
+	for (unsigned i = 0; i < 100; i++) {
+		if (!connect(fd, (struct sockaddr *)&addr, sizeof(addr)))
+			return fd;
+		usleep(50000);
+	}
+	close(fd);
+	return error_set(err, -ECONNREFUSED, "%s: nobody listens", path);
+}
+
+static void place_ring(struct vring_config *cfg, const struct end_setup *setup, uint64_t *at)
+{
+	*cfg = (struct vring_config){
+		.size = setup->ring, .packed = setup->packed, .in_order = setup->in_order};
+	cfg->desc = *at;
+	cfg->driver = ALIGN_UP(cfg->desc + vring_desc_bytes(cfg), 4096);
+	cfg->device = ALIGN_UP(cfg->driver + vring_driver_bytes(cfg), 4096);
+	*at = ALIGN_UP(cfg->device + vring_device_bytes(cfg), 4096);
+}
+
+static int make_memory(struct end *e, struct error *err)
+{
+	struct mem_ram_options huge = {.hugepages = true, .prealloc = true};
+	uint64_t at = END_GPA, size;
+	const struct mem_table *table;
+	int ret;
+
+	at = 2 * MIB;
+	place_ring(&e->tx_cfg, &e->setup, &at);
+	place_ring(&e->rx_cfg, &e->setup, &at);
+	e->nbufs = e->setup.ring;
+	e->tx_gpa = at;
+	e->rx_gpa = ALIGN_UP(at + (uint64_t)e->nbufs * END_STRIDE, 4096);
+	size = ALIGN_UP(e->rx_gpa + (uint64_t)e->nbufs * END_STRIDE, 2 * MIB) - 2 * MIB;
+	e->mem = guest_mem_create(err);
+	if (!e->mem)
+		return err->code;
+	ret = guest_mem_add_ram(e->mem, "load", 2 * MIB, size, &huge, err);
+	if (ret) {
+		huge.hugepages = false;
+		ret = guest_mem_add_ram(e->mem, "load", 2 * MIB, size, &huge, err);
+	}
+	if (ret)
+		return ret;
+	table = guest_mem_table(e->mem);
+	e->tx_base = mem_translate(table, e->tx_gpa, 1, MEM_WRITE);
+	e->rx_base = mem_translate(table, e->rx_gpa, 1, MEM_WRITE);
+	ret = vdrv_start(e->tx, &e->tx_cfg, table, err);
+	return ret ? ret : vdrv_start(e->rx, &e->rx_cfg, table, err);
+}
+
+static int give_ring(struct end *e, unsigned index, const struct vring_config *cfg, int kick,
+		     int call, struct error *err)
+{
+	const struct vring_state state = VRING_STATE_INIT;
+	const struct vhost_user_ring ring = {index, cfg, &state, kick, call, -1};
+
+	return vhost_user_set_ring(&e->fe, &ring, guest_mem_table(e->mem), err);
+}
+
+static int give_all(struct end *e, struct error *err)
+{
+	uint64_t features = BIT(VIRTIO_F_VERSION_1);
+	int ret;
+
+	if (e->setup.packed)
+		features |= BIT(VIRTIO_F_RING_PACKED);
+	if (e->setup.in_order)
+		features |= BIT(VIRTIO_F_IN_ORDER);
+	if (e->setup.mergeable)
+		features |= BIT(VIRTIO_NET_F_MRG_RXBUF);
+	ret = vhost_user_set_features(&e->fe, features, false, err);
+	if (!ret)
+		ret = vhost_user_set_memory(&e->fe, guest_mem_table(e->mem), err);
+	if (!ret)
+		ret = give_ring(e, 0, &e->rx_cfg, e->rx_kick, e->rx_call, err);
+	if (!ret)
+		ret = give_ring(e, 1, &e->tx_cfg, e->tx_kick, e->tx_call, err);
+	for (unsigned i = 0; i < 2 && !ret; i++)
+		ret = vhost_user_enable_ring(&e->fe, i, true, err);
+	return ret ? ret : vhost_user_barrier(&e->fe, err);
+}
+
+static void post(struct end *e)
+{
+	for (unsigned i = 0; i < e->nbufs; i++) {
+		struct vdrv_sg sg = {e->rx_gpa + (uint64_t)i * END_STRIDE + END_ROOM,
+				     END_STRIDE - END_ROOM};
+
+		vdrv_add(e->rx, &sg, 0, 1, false, 0, (void *)(uintptr_t)(i + 1));
+		e->free[e->nfree++] = i;
+	}
+	vdrv_disable_calls(e->rx);
+	vdrv_disable_calls(e->tx);
+	vdrv_publish(e->rx);
+}
+
+int end_open(struct end *e, const struct end_setup *setup, struct error *err)
+{
+	int ret, fd;
+
+	*e = (struct end){.setup = *setup};
+	e->tx = vdrv_create();
+	e->rx = vdrv_create();
+	e->latency = calloc(LAT_COUNT, sizeof(*e->latency));
+	e->tx_kick = eventfd(0, EFD_NONBLOCK | EFD_CLOEXEC);
+	e->tx_call = eventfd(0, EFD_NONBLOCK | EFD_CLOEXEC);
+	e->rx_kick = eventfd(0, EFD_NONBLOCK | EFD_CLOEXEC);
+	e->rx_call = eventfd(0, EFD_NONBLOCK | EFD_CLOEXEC);
+	if (!e->tx || !e->rx || !e->latency || e->rx_call < 0)
+		return error_set(err, -ENOMEM, "%s: out of memory", setup->path);
+	vhost_user_frontend_init(&e->fe, setup->path);
+	ret = make_memory(e, err);
+	if (ret)
+		return ret;
+	post(e);
+	fd = dial(setup->path, err);
+	if (fd < 0)
+		return fd;
+	vhost_user_within(&e->fe, 5000);
+	ret = vhost_user_greet(&e->fe, fd, err);
+	return ret ? ret : give_all(e, err);
+}
+
+void end_close(struct end *e)
+{
+	vhost_user_hang_up(&e->fe);
+	vdrv_free(e->tx);
+	vdrv_free(e->rx);
+	if (e->mem)
+		guest_mem_destroy(e->mem);
+	free(e->latency);
+}
