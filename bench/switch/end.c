@@ -99,6 +99,8 @@ static int give_all(struct end *e, struct error *err)
 		ret = give_ring(e, 1, &e->tx_cfg, e->tx_kick, e->tx_call, err);
 	for (unsigned i = 0; i < 2 && !ret; i++)
 		ret = vhost_user_enable_ring(&e->fe, i, true, err);
+	if (!ret) /* ACKNOWLEDGE, DRIVER, FEATURES_OK, DRIVER_OK */
+		ret = vhost_user_set_status(&e->fe, 15, err);
 	return ret ? ret : vhost_user_barrier(&e->fe, err);
 }
 

@@ -145,13 +145,17 @@ static void empty_boxes(struct sw_worker *w, struct sw_in *in, bool may_hold_bac
 	w->ntouched = 0;
 }
 
-static void to_box(struct sw_worker *w, unsigned port, unsigned i)
+/* Frames [from, to), at least one, are for the port. */
+static inline void to_box(struct sw_worker *w, unsigned port, unsigned from, unsigned to)
 {
 	struct outbox *box = &w->boxes[port];
+	unsigned n = box->n;
 
-	if (!box->n)
+	if (!n)
 		w->touched[w->ntouched++] = (uint16_t)port;
-	box->idx[box->n++] = (uint8_t)i;
+	for (unsigned i = from; i < to; i++)
+		box->idx[n++] = (uint8_t)i;
+	box->n = (uint16_t)n;
 }
 
 /* The ports that a flooded frame is for, in w->list. */
@@ -265,7 +269,7 @@ static __attribute__((noinline)) void forward_any(struct sw_worker *w, struct sw
 	}
 	why = emerge(w, src, d, f);
 	if (why == SW_DROP_COUNT)
-		to_box(w, (unsigned)port, i);
+		to_box(w, (unsigned)port, i, i + 1);
 	else
 		drop(w, in, f, why);
 }
@@ -273,6 +277,9 @@ static __attribute__((noinline)) void forward_any(struct sw_worker *w, struct sw
 unsigned sw_forward(struct sw_worker *w, struct sw_in *in, unsigned n, bool may_hold_back)
 {
 	const struct sw_dest *src = &w->work->dests[in->port->index];
+
+	unsigned run_from = 0;
+	int run_port = TO_NOBODY;
 
 	w->burst = n;
 	w->held_back = 0;
@@ -282,14 +289,24 @@ unsigned sw_forward(struct sw_worker *w, struct sw_in *in, unsigned n, bool may_
 	for (unsigned i = 0; i < n; i++) {
 		int port = decide(w, in, src, i);
 
+		if (likely(port == run_port && port >= 0))
+			continue;
+		/* A run of frames for one port has ended before this one. */
+		if (run_port >= 0)
+			to_box(w, (unsigned)run_port, run_from, i);
+		run_port = TO_NOBODY;
 		if (unlikely(port == TO_NOBODY))
 			continue;
 		if (likely(port >= 0 && src->plain && w->work->dests[port].plain &&
-			   &w->work->dests[port] != src))
-			to_box(w, (unsigned)port, i);
-		else
+			   &w->work->dests[port] != src)) {
+			run_from = i;
+			run_port = port;
+		} else {
 			forward_any(w, in, src, i, port);
+		}
 	}
+	if (run_port >= 0)
+		to_box(w, (unsigned)run_port, run_from, n);
 	empty_boxes(w, in, may_hold_back);
 	n -= w->held_back;
 	count(&in->c.frames, n);

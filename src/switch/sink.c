@@ -59,11 +59,22 @@ void sink_open(struct sink *s, struct sw_worker *w, struct vq *vq, const struct 
 	more(s, expected);
 }
 
+/* Completes the chains that were filled, all but those given to the ring before. */
+static void push_filled(struct sink *s)
+{
+	struct sw_worker *w = s->w;
+
+	vq_push_burst(s->vq, &w->sink_bufs[s->pushed], &w->sink_lens[s->pushed],
+		      s->next - s->pushed);
+	s->pushed = s->next;
+}
+
 void sink_close(struct sink *s)
 {
+	push_filled(s);
 	if (s->got > s->next)
 		vq_unpop(s->vq, &s->w->sink_bufs[s->next], s->got - s->next);
-	s->got = s->next = 0;
+	s->got = s->next = s->pushed = 0;
 }
 
 /* Chain number `nth` from the next on, or NULL with *rc set. */
@@ -80,8 +91,9 @@ static struct vq_buf *chain(struct sink *s, unsigned nth, int *rc)
 			return NULL;
 		}
 		/* The arrays are full, or their rest is too small: begin them anew. */
+		push_filled(s);
 		vq_unpop(s->vq, &s->w->sink_bufs[s->next], s->got - s->next);
-		s->got = s->next = s->iov_used = 0;
+		s->got = s->next = s->pushed = s->iov_used = 0;
 		*rc = -EAGAIN;
 		return NULL;
 	}
@@ -91,7 +103,7 @@ static struct vq_buf *chain(struct sink *s, unsigned nth, int *rc)
 /* A chain that cannot even hold the header: back to the driver, empty. */
 static void skip_chain(struct sink *s)
 {
-	vq_push(s->vq, &s->w->sink_bufs[s->next++], 0);
+	s->w->sink_lens[s->next++] = 0;
 }
 
 /* How many chains it takes for `need` bytes, from the next one on; or a negative errno. */
@@ -156,7 +168,7 @@ static int put_any(struct sink *s, const struct net_offload *off, const struct i
 			from += piece;
 			done += (uint32_t)piece;
 		}
-		vq_push(s->vq, b, want);
+		s->w->sink_lens[b - s->w->sink_bufs] = want;
 		left -= want;
 		skip = 0;
 	}
@@ -243,8 +255,7 @@ int sink_put(struct sink *s, const struct frame *f, unsigned *made)
 		memcpy(at, f->head, f->head_len);
 	if (f->nrest)
 		memcpy(at + f->head_len, f->rest->iov_base, f->rest->iov_len);
-	vq_push(s->vq, b, need);
-	s->next++;
+	s->w->sink_lens[s->next++] = need;
 	s->frames++;
 	s->bytes += f->len;
 	*made = 1;

@@ -98,10 +98,9 @@ static unsigned take_ring(struct sw_worker *w, struct sw_in *in)
 			malformed(w, i);
 	}
 	taken = sw_forward(w, in, n, true);
-	for (unsigned i = 0; i < taken; i++) {
+	for (unsigned i = 0; i < taken; i++)
 		bytes += w->bufs[i].out_len;
-		vq_push(in->ring.vq, &w->bufs[i], 0);
-	}
+	vq_push_burst(in->ring.vq, w->bufs, NULL, taken);
 	if (w->held_back)
 		vq_unpop(in->ring.vq, &w->bufs[taken], w->held_back);
 	count(&in->c.bytes, bytes - (uint64_t)taken * src->hdr_len);

@@ -62,6 +62,7 @@ struct sw_worker {
 	/* Scratch. */
 	struct iovec iov[BURST_IOV];
 	struct vq_buf sink_bufs[SINK_BUFS];
+	uint32_t sink_lens[SINK_BUFS]; /* written to them */
 	struct iovec sink_iov[SINK_IOV];
 	struct iovec parts[OUT_PARTS];
 	uint16_t *list;	     /* destinations of one frame */
@@ -140,7 +141,7 @@ void sw_deliver(struct sw_worker *w, struct sw_in *in, const struct sw_dest *d, 
 struct sink {
 	struct vq *vq;
 	struct sw_worker *w;
-	unsigned got, next; /* chains in w->sink_bufs: popped, used */
+	unsigned got, next, pushed; /* chains in w->sink_bufs: popped, filled, of those completed */
 	unsigned iov_used;
 	uint32_t offloads;
 	uint8_t hdr_len;

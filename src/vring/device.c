@@ -228,7 +228,7 @@ static __attribute__((noinline)) void log_buffer(struct vq *vq, const struct vq_
 	}
 }
 
-static void put(struct vq *vq, uint16_t id, uint32_t len, uint32_t slots)
+static inline void put(struct vq *vq, uint16_t id, uint32_t len, uint32_t slots)
 {
 	if (vq->packed)
 		packed_put(vq, id, len, slots);
@@ -257,6 +257,23 @@ void vq_push(struct vq *vq, const struct vq_buf *buf, uint32_t written)
 	vq->held_len = written;
 	vq->held_in_len = buf->in_len;
 	vq->held_slots += buf->slots;
+}
+
+void vq_push_burst(struct vq *vq, const struct vq_buf *bufs, const uint32_t *written, unsigned n)
+{
+	if (unlikely(vq->dead))
+		return;
+	if (unlikely(vq->table->dirty || vq->in_order)) {
+		for (unsigned i = 0; i < n; i++)
+			vq_push(vq, &bufs[i], written ? written[i] : 0);
+		return;
+	}
+	for (unsigned i = 0; i < n; i++) {
+		uint32_t len = written ? MIN(written[i], bufs[i].in_len) : 0;
+
+		vq->inflight -= bufs[i].slots;
+		put(vq, bufs[i].id, len, bufs[i].slots);
+	}
 }
 
 /* Marks what publishing has written: the last `pending` used entries, and a split ring's index. */

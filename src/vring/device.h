@@ -82,6 +82,12 @@ void vq_unpop(struct vq *vq, const struct vq_buf *bufs, unsigned n);
  */
 void vq_push(struct vq *vq, const struct vq_buf *buf, uint32_t written);
 
+/**
+ * vq_push() for n chains in the order of bufs: written[i] bytes into bufs[i], or none at all where
+ * written is NULL.
+ */
+void vq_push_burst(struct vq *vq, const struct vq_buf *bufs, const uint32_t *written, unsigned n);
+
 /** Makes all pushed chains visible. Returns whether the driver wants a call now. */
 bool vq_flush(struct vq *vq);
 

@@ -77,11 +77,16 @@ static inline void split_prefetch_burst(const struct vq *vq, unsigned n)
 {
 	const struct split_avail *avail = vq->ring.driver;
 	const struct split_used *used = vq->ring.device;
-	uint32_t mask = vq->size - 1;
+	const unsigned per_line = CACHE_LINE / sizeof(struct ring_desc);
+	uint32_t mask = vq->size - 1, last = UINT32_MAX;
 
-	for (unsigned i = 0; i < n; i++) /* what is read here is not used */
-		__builtin_prefetch(
-			&vq->ring.desc[ring_load(&avail->ring[(vq->avail + i) & mask]) & mask]);
+	for (unsigned i = 0; i < n; i++) { /* what is read here is not used */
+		uint32_t at = ring_load(&avail->ring[(vq->avail + i) & mask]) & mask;
+
+		if (at / per_line != last)
+			__builtin_prefetch(&vq->ring.desc[at]);
+		last = at / per_line;
+	}
 	for (unsigned i = 0; i < n; i += CACHE_LINE / sizeof(used->ring[0]))
 		prefetch_write(&used->ring[(vq->used + i) & mask]);
 }
