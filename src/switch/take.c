@@ -70,12 +70,27 @@ static void prefetch_out(struct sw_worker *w, const struct sw_in *in)
 		vq_prefetch(d->outs[in->pair % d->nouts]->ring.vq);
 }
 
+/* The general way for n chains. How many were taken. */
+static unsigned take_rest(struct sw_worker *w, struct sw_in *in, const struct sw_dest *src,
+			  struct vq_buf *bufs, unsigned n)
+{
+	if (likely(!n))
+		return 0;
+	for (unsigned i = 0; i < n; i++) {
+		if (likely(frame_take(&w->frames[i], &bufs[i], src->hdr_len)))
+			classify(w, in, src->config, i);
+		else
+			malformed(w, i);
+	}
+	return sw_forward(w, in, n, true);
+}
+
 static unsigned take_ring(struct sw_worker *w, struct sw_in *in)
 {
 	const struct sw_dest *src = &w->work->dests[in->port->index];
 	int got = vq_pop(in->ring.vq, w->bufs, BURST, w->iov, BURST_IOV);
 	uint64_t bytes = 0;
-	unsigned n, taken;
+	unsigned n, fast, taken;
 
 	if (unlikely(in->kicks_on)) {
 		vq_disable_kicks(in->ring.vq);
@@ -89,20 +104,16 @@ static unsigned take_ring(struct sw_worker *w, struct sw_in *in)
 	n = (unsigned)got;
 	prefetch_out(w, in);
 	for (unsigned i = 0; i < n; i++)
-		look(w->bufs[i].iov[0].iov_base);
+		if (likely(w->bufs[i].out_n))
+			look(w->bufs[i].iov[0].iov_base);
 	check_cache(w, in);
-	for (unsigned i = 0; i < n; i++) {
-		if (likely(frame_take(&w->frames[i], &w->bufs[i], src->hdr_len)))
-			classify(w, in, src->config, i);
-		else
-			malformed(w, i);
-	}
-	taken = sw_forward(w, in, n, true);
+	fast = sw_fast(w, in, src, n);
+	taken = fast + take_rest(w, in, src, &w->bufs[fast], n - fast);
 	for (unsigned i = 0; i < taken; i++)
 		bytes += w->bufs[i].out_len;
 	vq_push_burst(in->ring.vq, w->bufs, NULL, taken);
-	if (w->held_back)
-		vq_unpop(in->ring.vq, &w->bufs[taken], w->held_back);
+	if (taken < n)
+		vq_unpop(in->ring.vq, &w->bufs[taken], n - taken);
 	count(&in->c.bytes, bytes - (uint64_t)taken * src->hdr_len);
 	vq_flush_quiet(in->ring.vq);
 	sw_call_later(w, &in->ring, NULL);

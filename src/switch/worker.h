@@ -119,6 +119,12 @@ void sw_announce(struct sw_worker *w, uint64_t word);
 #define KEY_MALFORMED (1ULL << 60)
 #define KEY_BAD_VLAN  (1ULL << 61)
 
+/**
+ * fast.c: forwards the first of the n frames in w->bufs as long as they are like those before.
+ * Returns how many it were; bytes are not counted.
+ */
+unsigned sw_fast(struct sw_worker *w, struct sw_in *in, const struct sw_dest *src, unsigned n);
+
 /* forward.c */
 
 /**

@@ -109,14 +109,23 @@ static inline bool chain_is_single(const struct desc *d)
 	return likely(!(d->flags & (DESC_NEXT | DESC_INDIRECT)) && d->len);
 }
 
+/* The region where the last address was found, copied so that a loop can keep it in registers. */
+static inline struct mem_region chain_near(const struct vq *vq)
+{
+	return vq->hit ? *vq->hit : (struct mem_region){0};
+}
+
 /* Such a one, without the state that a walk needs. */
-static inline enum vring_fault chain_single(struct vq *vq, struct vq_buf *buf, struct iovec *iov,
+static inline enum vring_fault chain_single(struct vq *vq, const struct mem_region *near,
+					    struct vq_buf *buf, struct iovec *iov,
 					    const struct desc *d, uint16_t id)
 {
 	bool in = d->flags & DESC_WRITE;
-	void *at =
-		mem_translate_hit(vq->table, &vq->hit, d->addr, d->len, in ? MEM_WRITE : MEM_READ);
+	void *at = near->hva + (d->addr - near->gpa);
 
+	if (unlikely(!mem_region_holds(near, d->addr, d->len) || (in && near->readonly)))
+		at = mem_translate_hit(vq->table, &vq->hit, d->addr, d->len,
+				       in ? MEM_WRITE : MEM_READ);
 	if (unlikely(!at))
 		return VRING_BAD_ADDRESS;
 	iov->iov_base = at;

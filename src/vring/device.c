@@ -268,6 +268,12 @@ void vq_push_burst(struct vq *vq, const struct vq_buf *bufs, const uint32_t *wri
 			vq_push(vq, &bufs[i], written ? written[i] : 0);
 		return;
 	}
+	if (!vq->packed) {
+		split_put_burst(vq, bufs, written, n);
+		vq->inflight -= n;
+		vq->pending += n;
+		return;
+	}
 	for (unsigned i = 0; i < n; i++) {
 		uint32_t len = written ? MIN(written[i], bufs[i].in_len) : 0;
 

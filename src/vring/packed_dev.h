@@ -49,6 +49,7 @@ static inline enum vring_fault packed_chain(struct vq *vq, struct chain *c, uint
 static inline enum vring_fault packed_pop(struct vq *vq, struct vq_buf *bufs, unsigned max,
 					  struct iovec *iov, unsigned room, unsigned *taken)
 {
+	const struct mem_region near = chain_near(vq);
 	struct iovec *end = iov + room;
 	unsigned n = 0;
 
@@ -70,7 +71,7 @@ static inline enum vring_fault packed_pop(struct vq *vq, struct vq_buf *bufs, un
 		if (chain_is_single(&d) && iov < end) {
 			if (unlikely(vq->busy == vq->size))
 				return VRING_BAD_INDEX;
-			fault = chain_single(vq, &bufs[n], iov++, &d, d.link);
+			fault = chain_single(vq, &near, &bufs[n], iov++, &d, d.link);
 			if (unlikely(fault))
 				return fault;
 			packed_advance(&vq->avail, &vq->avail_wrap, 1, vq->size);

@@ -99,25 +99,26 @@ static inline enum vring_fault split_pop(struct vq *vq, struct vq_buf *bufs, uns
 	struct iovec *end = iov + room;
 	unsigned ready = 0, n = 0;
 	enum vring_fault fault = split_ready(vq, max, &ready);
-	uint16_t head, next;
+	const struct mem_region near = chain_near(vq);
+	const struct ring_desc *table = vq->ring.desc;
+	uint16_t head, next, at = vq->avail;
 
 	if (unlikely(fault) || !ready)
 		return fault;
 	split_prefetch_burst(vq, ready);
-	next = ring_load(&avail->ring[vq->avail & mask]);
+	next = ring_load(&avail->ring[at & mask]);
 	for (; n < ready; n++) {
 		struct chain c;
 		struct desc d;
 
 		head = next;
-		if (unlikely(head >= vq->size))
+		if (unlikely(head > mask))
 			return VRING_BAD_HEAD;
 		if (n + 1 < ready)
-			next = ring_load(&avail->ring[(vq->avail + n + 1) & mask]);
-		d = desc_from_split(ring_load(&vq->ring.desc[head].addr),
-				    ring_load(&vq->ring.desc[head].meta));
+			next = ring_load(&avail->ring[(at + n + 1) & mask]);
+		d = desc_from_split(ring_load(&table[head].addr), ring_load(&table[head].meta));
 		if (chain_is_single(&d) && iov < end) {
-			fault = chain_single(vq, &bufs[n], iov++, &d, head);
+			fault = chain_single(vq, &near, &bufs[n], iov++, &d, head);
 			if (unlikely(fault))
 				return fault;
 			continue;
@@ -141,6 +142,22 @@ static inline enum vring_fault split_pop(struct vq *vq, struct vq_buf *bufs, uns
 static inline void split_rewind(struct vq *vq, uint32_t slots)
 {
 	vq->avail = (uint16_t)(vq->avail - slots);
+}
+
+/* Used entries for n chains of one slot each: what split_put() does, one after another. */
+static inline void split_put_burst(struct vq *vq, const struct vq_buf *bufs,
+				   const uint32_t *written, unsigned n)
+{
+	struct split_used *used = vq->ring.device;
+	uint32_t mask = vq->size - 1, at = vq->used;
+
+	for (unsigned i = 0; i < n; i++, at++) {
+		struct split_used_elem *to = &used->ring[at & mask];
+
+		ring_store(&to->id, (uint32_t)bufs[i].id);
+		ring_store(&to->len, written ? MIN(written[i], bufs[i].in_len) : 0);
+	}
+	vq->used = (uint16_t)at;
 }
 
 /* One used entry that stands for `slots` chains (more than one: IN_ORDER, 2.7.9). */
