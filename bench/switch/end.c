@@ -42,7 +42,7 @@ static void place_ring(struct vring_config *cfg, const struct end_setup *setup, 
 static int make_memory(struct end *e, struct error *err)
 {
 	struct mem_ram_options huge = {.hugepages = true, .prealloc = true};
-	uint64_t at = END_GPA, size;
+	uint64_t at, size;
 	const struct mem_table *table;
 	int ret;
 
@@ -106,16 +106,23 @@ static int give_all(struct end *e, struct error *err)
 
 static void post(struct end *e)
 {
-	for (unsigned i = 0; i < e->nbufs; i++) {
-		struct vdrv_sg sg = {e->rx_gpa + (uint64_t)i * END_STRIDE + END_ROOM,
-				     END_STRIDE - END_ROOM};
+	const struct mem_table *table = guest_mem_table(e->mem);
 
-		vdrv_add(e->rx, &sg, 0, 1, false, 0, (void *)(uintptr_t)(i + 1));
-		e->free[e->nfree++] = i;
+	if (!e->setup.packed) {
+		lean_start(&e->tx_lean, &e->tx_cfg, table, e->tx_gpa + END_ROOM, END_STRIDE,
+			   END_HDR + e->setup.size, false);
+		lean_start(&e->rx_lean, &e->rx_cfg, table, e->rx_gpa + END_ROOM, END_STRIDE,
+			   END_STRIDE - END_ROOM, true);
 	}
-	vdrv_disable_calls(e->rx);
-	vdrv_disable_calls(e->tx);
-	vdrv_publish(e->rx);
+	for (unsigned i = 0; i < e->nbufs; i++) {
+		end_rx_put(e, i);
+		e->free[e->nfree++] = e->nbufs - 1 - i;
+	}
+	if (e->setup.packed) {
+		vdrv_disable_calls(e->rx);
+		vdrv_disable_calls(e->tx);
+	}
+	end_publish(e->rx, &e->rx_lean, e->setup.packed, e->rx_kick);
 }
 
 int end_open(struct end *e, const struct end_setup *setup, struct error *err)

@@ -78,11 +78,10 @@ static void fill(struct load *l, unsigned which)
 
 static void reclaim(struct end *e)
 {
-	void *cookie;
-	uint32_t len;
+	unsigned buf;
 
-	while (e->nfree < e->nbufs && vdrv_get(e->tx, &cookie, &len) == 1)
-		e->free[e->nfree++] = (unsigned)(uintptr_t)cookie - 1;
+	while (e->nfree < e->nbufs && end_tx_get(e, &buf))
+		e->free[e->nfree++] = buf;
 }
 
 /* Up to n frames; how many it were. */
@@ -95,8 +94,6 @@ static unsigned send(struct load *l, unsigned which, unsigned n, uint64_t now)
 	n = MIN(n, e->nfree);
 	for (unsigned i = 0; i < n; i++) {
 		unsigned buf = e->free[--e->nfree];
-		struct vdrv_sg sg = {e->tx_gpa + (uint64_t)buf * END_STRIDE + END_ROOM,
-				     END_HDR + l->size};
 		uint8_t *f = end_tx_frame(e, buf);
 
 		store_le32(f + SEQ_AT, e->next_seq);
@@ -109,10 +106,10 @@ static unsigned send(struct load *l, unsigned which, unsigned n, uint64_t now)
 			put_mac(f + 6, which, e->next_seq % l->macs);
 		}
 		e->next_seq++;
-		vdrv_add(e->tx, &sg, 1, 0, false, 0, (void *)(uintptr_t)(buf + 1));
+		end_tx_put(e, buf);
 	}
-	if (n && vdrv_publish(e->tx))
-		eventfd_write(e->tx_kick, 1);
+	if (n)
+		end_publish(e->tx, &e->tx_lean, e->setup.packed, e->tx_kick);
 	e->sent += n;
 	return n;
 }
@@ -157,22 +154,16 @@ static void take(struct load *l, unsigned which, uint64_t now)
 	uint32_t lens[BURST];
 
 	for (; n < BURST; n++) {
-		void *cookie;
-
-		if (vdrv_get(e->rx, &cookie, &lens[n]) != 1)
+		if (!end_rx_get(e, &bufs[n], &lens[n]))
 			break;
-		bufs[n] = (unsigned)(uintptr_t)cookie - 1;
 		__builtin_prefetch(end_rx_frame(e, bufs[n]));
 	}
 	for (unsigned i = 0; i < n; i++) {
-		struct vdrv_sg sg = {e->rx_gpa + (uint64_t)bufs[i] * END_STRIDE + END_ROOM,
-				     END_STRIDE - END_ROOM};
-
 		look_at(l, e, end_rx_frame(e, bufs[i]), lens[i] - END_HDR, now);
-		vdrv_add(e->rx, &sg, 0, 1, false, 0, (void *)(uintptr_t)(bufs[i] + 1));
+		end_rx_put(e, bufs[i]);
 	}
-	if (n && vdrv_publish(e->rx))
-		eventfd_write(e->rx_kick, 1);
+	if (n)
+		end_publish(e->rx, &e->rx_lean, e->setup.packed, e->rx_kick);
 }
 
 /* Frames of one direction that are neither there nor lost. */
@@ -374,6 +365,7 @@ int main(int argc, char **argv)
 		usage();
 	for (unsigned k = 0; k < 2; k++) {
 		setup.path = argv[optind + (int)k];
+		setup.size = l.size;
 		if (end_open(&l.ends[k], &setup, &err)) {
 			fprintf(stderr, "%s\n", err.text);
 			return 1;

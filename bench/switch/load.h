@@ -2,15 +2,18 @@
 #ifndef BENCH_SWITCH_LOAD_H
 #define BENCH_SWITCH_LOAD_H
 
+#include "lean.h"
 #include "vhost/user_frontend.h"
 #include "vring/driver.h"
+
+#include <sys/eventfd.h>
 
 /*
  * One end of the load: a vhost-user front-end and a driver with one queue pair, in memory of its
  * own. Frames carry a sequence number, a time stamp and a pattern, so that loss, reordering and
  * corruption are seen.
  */
-#define END_GPA	   0x100000ULL
+
 #define END_RING   1024U
 #define END_STRIDE 2176U /* as far apart as DPDK's buffers of 2 KiB */
 #define END_ROOM   116U	 /* so that the frame behind the header begins at a cache line */
@@ -21,20 +24,21 @@
 struct end_setup {
 	const char *path;
 	bool packed, in_order, mergeable;
-	unsigned ring;
+	unsigned ring, size;
 };
 
 struct end {
 	struct vhost_user_frontend fe;
 	struct end_setup setup;
 	struct guest_mem *mem;
-	struct vdrv *tx, *rx;
+	struct vdrv *tx, *rx;	      /* packed rings */
+	struct lean tx_lean, rx_lean; /* split ones */
 	struct vring_config tx_cfg, rx_cfg;
 	int tx_kick, tx_call, rx_kick, rx_call;
 	uint64_t tx_gpa, rx_gpa;
 	uint8_t *tx_base, *rx_base; /* the same, mapped */
 	unsigned nbufs;
-	unsigned free[END_RING], free_at, nfree; /* transmit buffers, first in, first out */
+	unsigned free[END_RING], nfree; /* transmit buffers, last in, first out: warm */
 
 	uint32_t next_seq, want_seq;
 	uint64_t sent, received, bytes, lost, reordered, corrupt, stray;
@@ -44,6 +48,61 @@ struct end {
 /** Connects and starts the queues. 0, or a negative errno with err set. */
 int end_open(struct end *e, const struct end_setup *setup, struct error *err);
 void end_close(struct end *e);
+
+/** Takes a buffer back: false if there is none. */
+static inline bool end_get(struct vdrv *drv, struct lean *lean, bool packed, unsigned *buf,
+			   uint32_t *len)
+{
+	void *cookie;
+
+	if (!packed)
+		return lean_get(lean, buf, len);
+	if (vdrv_get(drv, &cookie, len) != 1)
+		return false;
+	*buf = (unsigned)(uintptr_t)cookie - 1;
+	return true;
+}
+
+static inline bool end_tx_get(struct end *e, unsigned *buf)
+{
+	uint32_t len;
+
+	return end_get(e->tx, &e->tx_lean, e->setup.packed, buf, &len);
+}
+
+static inline bool end_rx_get(struct end *e, unsigned *buf, uint32_t *len)
+{
+	return end_get(e->rx, &e->rx_lean, e->setup.packed, buf, len);
+}
+
+/** Gives the device a frame, or a receive buffer. */
+static inline void end_tx_put(struct end *e, unsigned buf)
+{
+	struct vdrv_sg sg = {e->tx_gpa + (uint64_t)buf * END_STRIDE + END_ROOM,
+			     END_HDR + e->setup.size};
+
+	if (e->setup.packed)
+		vdrv_add(e->tx, &sg, 1, 0, false, 0, (void *)(uintptr_t)(buf + 1));
+	else
+		lean_put(&e->tx_lean, buf);
+}
+
+static inline void end_rx_put(struct end *e, unsigned buf)
+{
+	struct vdrv_sg sg = {e->rx_gpa + (uint64_t)buf * END_STRIDE + END_ROOM,
+			     END_STRIDE - END_ROOM};
+
+	if (e->setup.packed)
+		vdrv_add(e->rx, &sg, 0, 1, false, 0, (void *)(uintptr_t)(buf + 1));
+	else
+		lean_put(&e->rx_lean, buf);
+}
+
+static inline void end_publish(struct vdrv *drv, struct lean *lean, bool packed, int kick)
+{
+	if (packed ? vdrv_publish(drv) : lean_publish(lean))
+		eventfd_write(kick, 1);
+}
 
 /** The frame of transmit buffer n, and of receive buffer n. */
 static inline uint8_t *end_tx_frame(struct end *e, unsigned n)
