@@ -103,6 +103,8 @@ static int bed_open(struct sw_port *port, const struct options *opts, struct err
 		struct sw_ring out = {
 			.vq = p->out, .kick_fd = -1, .opaque = &p->calls_out, .call = called};
 
+		p->ring_in = in;
+		p->ring_out = out;
 		assert_int_equal(sw_out_start(port, i, &out), 0);
 		assert_int_equal(sw_in_start(port, i, &in), 0);
 	}

@@ -33,6 +33,7 @@ struct bed_pair {
 	struct vdrv *tx, *rx;
 	struct vq *in, *out;
 	struct vring_config in_cfg, out_cfg;
+	struct sw_ring ring_in, ring_out; /* as they were handed to the switch */
 	int kick_fd;
 	uint64_t tx_base, rx_base; /* guest-physical */
 	unsigned tx_free[BED_TX_BUFS], ntx_free;
