@@ -66,7 +66,8 @@ static void prefetch_out(struct sw_worker *w, const struct sw_in *in)
 {
 	const struct sw_dest *d = &w->work->dests[in->cached_port];
 
-	if (in->cached_port < w->plan->ndests && d->nouts && !d->hn)
+	/* Where others write it too, its state is not ours to look at. */
+	if (in->cached_port < w->plan->ndests && d->nouts && !d->hn && !d->shared)
 		vq_prefetch(d->outs[in->pair % d->nouts]->ring.vq);
 }
 
