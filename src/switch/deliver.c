@@ -5,7 +5,8 @@
  * An out queue is written by one worker at a time. Where there are as many queues as workers, each
  * worker has queues of its own (plan.c). Where there are not, a worker takes the queue for the
  * frames of one step, with an exchange that it does not wait for: it tries a bounded number of
- * times, and then the frames are dropped and counted.
+ * times, and then the frames stay where they are, as below, for CONTENDED_US at most; after that
+ * they are dropped and counted.
  *
  * A receiver without buffers. The frames at the end of the sender's burst are left where they are,
  * in the sender's own queue, and come again in the next step; nothing is kept here. From the moment
@@ -18,7 +19,8 @@
 
 #include <errno.h>
 
-#define LOCK_TRIES 1000
+#define LOCK_TRIES   1000
+#define CONTENDED_US 20000 /* longer than a worker that holds a queue is likely not to be run */
 
 static bool out_lock(struct sw_out *out)
 {
@@ -50,18 +52,24 @@ static enum sw_drop drop_of(int rc)
 	}
 }
 
-/* How many of the frames idx[0 … n), which found no buffers, may stay in their queue. */
-static unsigned hold_back(struct sw_worker *w, struct sw_out *out, const uint8_t *idx, unsigned n)
+/* How many of the last of idx[0 … n) are the last of the burst, and could stay in their queue. */
+static unsigned tail(const struct sw_worker *w, const uint8_t *idx, unsigned n)
 {
 	unsigned k = 0;
 
+	while (k < n && idx[n - 1 - k] == w->burst - 1 - k)
+		k++;
+	return k;
+}
+
+/* How many of the frames idx[0 … n), which found no buffers, may stay in their queue. */
+static unsigned hold_back(struct sw_worker *w, struct sw_out *out, const uint8_t *idx, unsigned n)
+{
 	if (!out->full_since)
 		out->full_since = w->step_cycles;
 	if (w->step_cycles - out->full_since >= w->plan->retry_cycles)
 		return 0;
-	while (k < n && idx[n - 1 - k] == w->burst - 1 - k)
-		k++;
-	return k;
+	return tail(w, idx, n);
 }
 
 static void drop_all(struct sw_worker *w, struct sw_in *in, const uint8_t *idx, unsigned n,
@@ -210,15 +218,30 @@ static void deliver_frames(struct sw_worker *w, struct sw_in *in, const struct s
 	count(&out->c.bytes, after.tx_bytes - before.tx_bytes);
 }
 
+/* The queue's holder was perhaps not run for a while: the frames stay, for a bounded time. */
+static void contended(struct sw_worker *w, struct sw_in *in, const uint8_t *idx, unsigned n,
+		      bool may_hold_back)
+{
+	unsigned stay = 0;
+
+	if (!in->contended_since)
+		in->contended_since = w->step_cycles;
+	if (may_hold_back &&
+	    w->step_cycles - in->contended_since < CONTENDED_US * sw_cycles_per_us())
+		stay = w->held_back = tail(w, idx, n);
+	drop_all(w, in, idx, n - stay, SW_DROP_CONTENDED);
+}
+
 void sw_deliver(struct sw_worker *w, struct sw_in *in, const struct sw_dest *d, const uint8_t *idx,
 		unsigned n, bool may_hold_back)
 {
 	struct sw_out *out = d->outs[in->pair % d->nouts];
 
 	if (d->shared && unlikely(!out_lock(out))) {
-		drop_all(w, in, idx, n, SW_DROP_CONTENDED);
+		contended(w, in, idx, n, may_hold_back);
 		return;
 	}
+	in->contended_since = 0;
 	if (d->hn)
 		deliver_frames(w, in, d, out, idx, n);
 	else

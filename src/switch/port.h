@@ -72,8 +72,10 @@ struct sw_in {
 	uint32_t cached_generation;
 	uint64_t cached_plan;
 	bool kicks_on;
-	uint64_t next_look;   /* when to look again, in cycles: frame ports, broken rings */
-	uint64_t busy_cycles; /* spent on it */
+	uint64_t
+		contended_since; /* cycles; the receiver's queue was another worker's. 0: it was not */
+	uint64_t next_look;	 /* when to look again, in cycles: frame ports, broken rings */
+	uint64_t busy_cycles;	 /* spent on it */
 };
 
 struct sw_out {
