@@ -221,7 +221,7 @@ static int register_commands(struct switch_api *api, struct sw *sw)
 	for (unsigned i = 0; i < ARRAY_SIZE(tables); i++)
 		for (const struct control_command *c = tables[i]; c->method; c++)
 			n++;
-	api->commands = calloc(n, sizeof(*api->commands));
+	api->commands = calloc(n + 1, sizeof(*api->commands));
 	if (!api->commands)
 		return -ENOMEM;
 	for (unsigned i = 0; i < ARRAY_SIZE(tables); i++) {

@@ -208,7 +208,7 @@ static int find_type(const struct options *opts, const struct port_ops **ops, st
 	const char *names[16] = {NULL};
 	char all[128] = "";
 
-	for (unsigned i = 0; port_table[i] && i < ARRAY_SIZE(names) - 1; i++) {
+	for (unsigned i = 0; i < ARRAY_SIZE(names) - 1 && port_table[i]; i++) {
 		names[i] = port_table[i]->name;
 		snprintf(all + strlen(all), sizeof(all) - strlen(all), "%s%s", i ? ", " : "",
 			 names[i]);
