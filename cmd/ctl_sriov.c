@@ -99,6 +99,8 @@ static int device_arg(const char *text, char addr[HOSTPCI_ADDR_LEN], struct erro
 {
 	char path[64], target[PATH_MAX];
 
+	if (!text)
+		return error_set(err, -EINVAL, "no device is named: its PCI address or interface");
 	if (strchr(text, ':'))
 		return hostpci_parse(text, addr, err);
 	snprintf(path, sizeof(path), SYSFS "/class/net/%.15s/device", text);
