@@ -34,6 +34,7 @@ static int create_from(const struct options *opts, struct vfio_pci_params *param
 	params->addr = addr;
 	params->sys = &vfio_sys_linux;
 	ret = vfio_pci_create(params, out, err);
+	params->addr = NULL;
 	/* What the host does not give is no fault of the command line. */
 	return ret == -EINVAL || ret == -ERANGE || ret == -EBADF ? -EIO : ret;
 }

@@ -111,7 +111,7 @@ int hostpci_link(const char *sysfs, const char *addr, const char *name, char *te
 	last = last ? last + 1 : target;
 	if (strlen(last) >= room)
 		return -ENAMETOOLONG;
-	strcpy(text, last);
+	memcpy(text, last, strlen(last) + 1);
 	return 0;
 }
 
@@ -123,7 +123,7 @@ static bool is_bridge(uint32_t class_code)
 int hostpci_read(const char *sysfs, const char *addr, struct hostpci *out, struct error *err)
 {
 	uint64_t vendor, device, class_code;
-	char group[16];
+	char group[16] = "";
 
 	*out = (struct hostpci){.group = HOSTPCI_NO_GROUP};
 	if (hostpci_attr_u64(sysfs, addr, "vendor", &vendor) ||

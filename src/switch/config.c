@@ -35,8 +35,8 @@ static int parse_vid(const char *text, char **end, uint16_t *vid, struct error *
 static int parse_trunk(struct sw_port_config *config, const char *text, struct error *err)
 {
 	for (;;) {
-		uint16_t from, to;
-		char *end;
+		uint16_t from = 0, to;
+		char *end = NULL;
 		int ret = parse_vid(text, &end, &from, err);
 
 		to = from;
