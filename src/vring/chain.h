@@ -115,10 +115,12 @@ static inline struct mem_region chain_near(const struct vq *vq)
 	return vq->hit ? *vq->hit : (struct mem_region){0};
 }
 
-/* Such a one, without the state that a walk needs. */
-static inline enum vring_fault chain_single(struct vq *vq, const struct mem_region *near,
-					    struct vq_buf *buf, struct iovec *iov,
-					    const struct desc *d, uint16_t id)
+/*
+ * Such a one, without the state that a walk needs. False if it does not lie in one region: whether
+ * in several, not yet known, or not at all is for the walk to say.
+ */
+static inline bool chain_single(struct vq *vq, const struct mem_region *near, struct vq_buf *buf,
+				struct iovec *iov, const struct desc *d, uint16_t id)
 {
 	bool in = d->flags & DESC_WRITE;
 	void *at = near->hva + (d->addr - near->gpa);
@@ -127,7 +129,7 @@ static inline enum vring_fault chain_single(struct vq *vq, const struct mem_regi
 		at = mem_translate_hit(vq->table, &vq->hit, d->addr, d->len,
 				       in ? MEM_WRITE : MEM_READ);
 	if (unlikely(!at))
-		return VRING_BAD_ADDRESS;
+		return false;
 	iov->iov_base = at;
 	iov->iov_len = d->len;
 	buf->iov = iov;
@@ -137,7 +139,7 @@ static inline enum vring_fault chain_single(struct vq *vq, const struct mem_regi
 	buf->slots = 1;
 	buf->out_len = in ? 0 : d->len;
 	buf->in_len = in ? d->len : 0;
-	return VRING_OK;
+	return true;
 }
 
 /*

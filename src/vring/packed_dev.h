@@ -68,12 +68,9 @@ static inline enum vring_fault packed_pop(struct vq *vq, struct vq_buf *bufs, un
 		__builtin_prefetch(&vq->ring.desc[vq->avail + 4]);
 		prefetch_write(&vq->ring.desc[vq->avail]); /* a used one will be put there */
 		d = desc_from_packed(ring_load(&vq->ring.desc[slot].addr), meta);
-		if (chain_is_single(&d) && iov < end) {
-			if (unlikely(vq->busy == vq->size))
-				return VRING_BAD_INDEX;
-			fault = chain_single(vq, &near, &bufs[n], iov++, &d, d.link);
-			if (unlikely(fault))
-				return fault;
+		if (chain_is_single(&d) && iov < end && likely(vq->busy != vq->size) &&
+		    likely(chain_single(vq, &near, &bufs[n], iov, &d, d.link))) {
+			iov++;
 			packed_advance(&vq->avail, &vq->avail_wrap, 1, vq->size);
 			vq->busy++;
 			vq->inflight++;

@@ -117,10 +117,9 @@ static inline enum vring_fault split_pop(struct vq *vq, struct vq_buf *bufs, uns
 		if (n + 1 < ready)
 			next = ring_load(&avail->ring[(at + n + 1) & mask]);
 		d = desc_from_split(ring_load(&table[head].addr), ring_load(&table[head].meta));
-		if (chain_is_single(&d) && iov < end) {
-			fault = chain_single(vq, &near, &bufs[n], iov++, &d, head);
-			if (unlikely(fault))
-				return fault;
+		if (chain_is_single(&d) && iov < end &&
+		    likely(chain_single(vq, &near, &bufs[n], iov, &d, head))) {
+			iov++;
 			continue;
 		}
 		chain_begin(&c, iov, (unsigned)(end - iov));
