@@ -123,9 +123,11 @@ static inline bool chain_single(struct vq *vq, const struct mem_region *near, st
 				struct iovec *iov, const struct desc *d, uint16_t id)
 {
 	bool in = d->flags & DESC_WRITE;
-	void *at = near->hva + (d->addr - near->gpa);
+	void *at;
 
-	if (unlikely(!mem_region_holds(near, d->addr, d->len) || (in && near->readonly)))
+	if (likely(mem_region_holds(near, d->addr, d->len) && !(in && near->readonly)))
+		at = near->hva + (d->addr - near->gpa);
+	else
 		at = mem_translate_hit(vq->table, &vq->hit, d->addr, d->len,
 				       in ? MEM_WRITE : MEM_READ);
 	if (unlikely(!at))

@@ -15,7 +15,7 @@
 
 #define PORTS 4U
 #define GPA   0x10000ULL
-#define BYTES (64 * KIB)
+#define BYTES (72 * KIB)
 #define RING  16U
 #define TX_AT (GPA + 8 * KIB)
 #define RX_AT (GPA + 40 * KIB)
