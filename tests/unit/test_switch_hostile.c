@@ -172,7 +172,7 @@ static void run(unsigned workers, bool packed)
 		usleep(500);
 		restart(m);
 	}
-	for (unsigned i = 0; i < 200 && a.got == before; i++)
+	for (unsigned i = 0; i < 2000 && a.got == before; i++)
 		usleep(10000);
 	a.stop = b.stop = true;
 	pthread_join(ta, NULL);
