@@ -26,24 +26,10 @@ static void collect(void *opaque, struct control_metrics *out)
 
 static int register_commands(struct api *api)
 {
-	unsigned n = 0;
 	int ret = 0;
 
-	for (unsigned i = 0; i < ARRAY_SIZE(tables); i++)
-		for (const struct control_command *c = tables[i]; c->method; c++)
-			n++;
-	api->commands = calloc(n + 1, sizeof(*api->commands));
-	if (!api->commands)
-		return -ENOMEM;
-	for (unsigned i = 0; i < ARRAY_SIZE(tables); i++) {
-		for (const struct control_command *c = tables[i]; c->method && !ret; c++) {
-			struct control_command *copy = &api->commands[api->ncommands++];
-
-			*copy = *c;
-			copy->opaque = api;
-			ret = control_register(api->control, copy);
-		}
-	}
+	for (unsigned i = 0; i < ARRAY_SIZE(tables) && !ret; i++)
+		ret = control_register(api->control, tables[i], api);
 	return ret;
 }
 
@@ -81,6 +67,5 @@ void api_close(struct api *api)
 		return;
 	machine_observe(api->machine, NULL);
 	control_close(api->control);
-	free(api->commands);
 	free(api);
 }

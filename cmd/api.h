@@ -14,8 +14,6 @@ struct api {
 	struct control *control;
 	struct machine *machine;
 	struct machine_observer observer;
-	struct control_command *commands; /* copies of the tables, with this as opaque */
-	unsigned ncommands;
 };
 
 /** Opens the socket and tells its readers what happens to the machine. */

@@ -67,8 +67,8 @@ static int disk_resize_command(void *opaque, const struct control_request *reque
 }
 
 const struct control_command api_disk_commands[] = {
-	{"GET", "/api/v1/disk", disk_list, NULL},
-	{"PUT", "/api/v1/vm.resize-disk", disk_resize_command, NULL},
+	{"GET", "/api/v1/disk", disk_list},
+	{"PUT", "/api/v1/vm.resize-disk", disk_resize_command},
 	{0},
 };
 

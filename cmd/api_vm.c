@@ -115,15 +115,15 @@ static int vm_power_button(void *opaque, const struct control_request *request, 
 }
 
 const struct control_command api_vm_commands[] = {
-	{"GET", "/api/v1/vmm.ping", vmm_ping, NULL},
-	{"PUT", "/api/v1/vmm.shutdown", vm_shutdown, NULL},
-	{"GET", "/api/v1/vm.info", vm_info, NULL},
-	{"GET", "/api/v1/vm.counters", vm_counters, NULL},
-	{"PUT", "/api/v1/vm.pause", vm_pause, NULL},
-	{"PUT", "/api/v1/vm.resume", vm_resume, NULL},
-	{"PUT", "/api/v1/vm.shutdown", vm_shutdown, NULL},
-	{"PUT", "/api/v1/vm.reboot", vm_reboot, NULL},
-	{"PUT", "/api/v1/vm.power-button", vm_power_button, NULL},
+	{"GET", "/api/v1/vmm.ping", vmm_ping},
+	{"PUT", "/api/v1/vmm.shutdown", vm_shutdown},
+	{"GET", "/api/v1/vm.info", vm_info},
+	{"GET", "/api/v1/vm.counters", vm_counters},
+	{"PUT", "/api/v1/vm.pause", vm_pause},
+	{"PUT", "/api/v1/vm.resume", vm_resume},
+	{"PUT", "/api/v1/vm.shutdown", vm_shutdown},
+	{"PUT", "/api/v1/vm.reboot", vm_reboot},
+	{"PUT", "/api/v1/vm.power-button", vm_power_button},
 	{0},
 };
 

@@ -11,8 +11,6 @@
 
 struct switch_api {
 	struct control *control;
-	struct control_command *commands; /* copies of the tables, with the switch as opaque */
-	unsigned ncommands;
 };
 
 static json_t *number(uint64_t n)
@@ -199,15 +197,15 @@ static int stop_capture(void *opaque, const struct control_request *request, jso
 }
 
 const struct control_command switch_port_commands[] = {
-	{"GET", "/api/v1/switch.ping", switch_ping, NULL},
-	{"GET", "/api/v1/switch.ports", list_ports, NULL},
-	{"PUT", "/api/v1/switch.add-port", add_port, NULL},
-	{"GET", "/api/v1/ports/{id}/queues", port_queues, NULL},
-	{"PUT", "/api/v1/ports/{id}/remove", remove_port, NULL},
-	{"PUT", "/api/v1/ports/{id}/configure", configure_port, NULL},
-	{"GET", "/api/v1/switch.workers", list_workers, NULL},
-	{"PUT", "/api/v1/switch.capture-start", start_capture, NULL},
-	{"PUT", "/api/v1/switch.capture-stop", stop_capture, NULL},
+	{"GET", "/api/v1/switch.ping", switch_ping},
+	{"GET", "/api/v1/switch.ports", list_ports},
+	{"PUT", "/api/v1/switch.add-port", add_port},
+	{"GET", "/api/v1/ports/{id}/queues", port_queues},
+	{"PUT", "/api/v1/ports/{id}/remove", remove_port},
+	{"PUT", "/api/v1/ports/{id}/configure", configure_port},
+	{"GET", "/api/v1/switch.workers", list_workers},
+	{"PUT", "/api/v1/switch.capture-start", start_capture},
+	{"PUT", "/api/v1/switch.capture-stop", stop_capture},
 	{NULL},
 };
 
@@ -215,24 +213,10 @@ static const struct control_command *const tables[] = {switch_port_commands, swi
 
 static int register_commands(struct switch_api *api, struct sw *sw)
 {
-	unsigned n = 0;
 	int ret = 0;
 
-	for (unsigned i = 0; i < ARRAY_SIZE(tables); i++)
-		for (const struct control_command *c = tables[i]; c->method; c++)
-			n++;
-	api->commands = calloc(n + 1, sizeof(*api->commands));
-	if (!api->commands)
-		return -ENOMEM;
-	for (unsigned i = 0; i < ARRAY_SIZE(tables); i++) {
-		for (const struct control_command *c = tables[i]; c->method && !ret; c++) {
-			struct control_command *copy = &api->commands[api->ncommands++];
-
-			*copy = *c;
-			copy->opaque = sw;
-			ret = control_register(api->control, copy);
-		}
-	}
+	for (unsigned i = 0; i < ARRAY_SIZE(tables) && !ret; i++)
+		ret = control_register(api->control, tables[i], sw);
 	return ret;
 }
 
@@ -265,6 +249,5 @@ void switch_api_close(struct switch_api *api)
 	if (!api)
 		return;
 	control_close(api->control);
-	free(api->commands);
 	free(api);
 }

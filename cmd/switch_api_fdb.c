@@ -109,10 +109,10 @@ static int flush(void *opaque, const struct control_request *request, json_t **r
 }
 
 const struct control_command switch_fdb_commands[] = {
-	{"GET", "/api/v1/switch.fdb", get_fdb, NULL},
-	{"PUT", "/api/v1/switch.fdb-add", add_entry, NULL},
-	{"PUT", "/api/v1/switch.fdb-remove", remove_entry, NULL},
-	{"PUT", "/api/v1/switch.fdb-flush", flush, NULL},
+	{"GET", "/api/v1/switch.fdb", get_fdb},
+	{"PUT", "/api/v1/switch.fdb-add", add_entry},
+	{"PUT", "/api/v1/switch.fdb-remove", remove_entry},
+	{"PUT", "/api/v1/switch.fdb-flush", flush},
 	{NULL},
 };
 

@@ -101,7 +101,7 @@ static void woken(struct loop_fd *watch, uint32_t events)
 }
 
 static int add_route(struct control *control, enum control_kind kind,
-		     const struct control_command *command)
+		     const struct control_command *command, void *opaque)
 {
 	struct control_route *routes =
 		realloc(control->routes, (control->nroutes + 1) * sizeof(*routes));
@@ -109,13 +109,17 @@ static int add_route(struct control *control, enum control_kind kind,
 	if (!routes)
 		return -ENOMEM;
 	control->routes = routes;
-	routes[control->nroutes++] = (struct control_route){kind, command};
+	routes[control->nroutes++] = (struct control_route){kind, command, opaque};
 	return 0;
 }
 
-int control_register(struct control *control, const struct control_command *command)
+int control_register(struct control *control, const struct control_command *table, void *opaque)
 {
-	return add_route(control, CONTROL_COMMAND, command);
+	int ret = 0;
+
+	for (const struct control_command *c = table; c->method && !ret; c++)
+		ret = add_route(control, CONTROL_COMMAND, c, opaque);
+	return ret;
 }
 
 int control_metric(struct control *control,
@@ -144,7 +148,7 @@ static int add_builtin(struct control *control)
 	int ret = 0;
 
 	for (unsigned i = 0; i < ARRAY_SIZE(builtin) && !ret; i++)
-		ret = add_route(control, builtin[i].kind, &builtin[i].command);
+		ret = add_route(control, builtin[i].kind, &builtin[i].command, NULL);
 	return ret;
 }
 

@@ -45,7 +45,6 @@ struct control_command {
 	 */
 	int (*run)(void *opaque, const struct control_request *request, json_t **reply,
 		   struct error *err);
-	void *opaque;
 };
 
 /**
@@ -60,8 +59,11 @@ int control_open(const char *path, struct loop *loop, struct control **out, stru
  */
 void control_close(struct control *control);
 
-/** command is kept, not copied, and must outlive the control. 0 or -ENOMEM. */
-int control_register(struct control *control, const struct control_command *command);
+/**
+ * Registers a table of commands, which ends with method NULL; each is run with opaque. The table is
+ * kept, not copied, and must outlive the control. 0 or -ENOMEM.
+ */
+int control_register(struct control *control, const struct control_command *table, void *opaque);
 
 /**
  * Takes the members of a request's object as json_unpack() does ("{s:s, s?:b !}", …); a request

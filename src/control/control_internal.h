@@ -66,6 +66,7 @@ enum control_kind { CONTROL_COMMAND, CONTROL_LIST, CONTROL_METRICS, CONTROL_EVEN
 struct control_route {
 	enum control_kind kind;
 	const struct control_command *command;
+	void *opaque;
 };
 
 struct control_collector {

@@ -83,13 +83,13 @@ static bool path_matches(const char *template, const char *path, char id[ID_MAX]
 	return !*path;
 }
 
-static void run_command(struct control_call *call, const struct control_command *command,
+static void run_command(struct control_call *call, const struct control_route *route,
 			const char *id)
 {
 	const struct control_request request = {.id = id, .body = call->json};
 	struct error err = {0};
 	json_t *reply = NULL;
-	int ret = command->run(command->opaque, &request, &reply, &err);
+	int ret = route->command->run(route->opaque, &request, &reply, &err);
 
 	log_debug("control socket: %s %s: %s", call->method, call->path, ret ? err.text : "done");
 	if (ret)
@@ -109,7 +109,7 @@ static void run_route(struct control *control, const struct control_route *route
 
 	switch (route->kind) {
 	case CONTROL_COMMAND:
-		run_command(call, route->command, id);
+		run_command(call, route, id);
 		break;
 	case CONTROL_LIST:
 		list = control_list(control);

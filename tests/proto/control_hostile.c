@@ -25,7 +25,6 @@ struct server {
 	struct loop *loop;
 	struct loop_timer tick;
 	struct control *control;
-	struct control_command command;
 	pthread_t thread;
 	_Atomic unsigned calls;
 	_Atomic uint64_t latest; /* how late a tick was at most */
@@ -56,6 +55,8 @@ static void *run_loop(void *arg)
 	return NULL;
 }
 
+static const struct control_command commands[] = {{"PUT", "/call", run_call}, {NULL}};
+
 static int setup(void **state)
 {
 	struct server *s = calloc(1, sizeof(*s));
@@ -65,9 +66,8 @@ static int setup(void **state)
 	assert_non_null(mkdtemp(s->dir));
 	snprintf(s->path, sizeof(s->path), "%s/sock", s->dir);
 	s->loop = loop_create(&err);
-	s->command = (struct control_command){"PUT", "/call", run_call, s};
 	assert_int_equal(control_open(s->path, s->loop, &s->control, &err), 0);
-	assert_int_equal(control_register(s->control, &s->command), 0);
+	assert_int_equal(control_register(s->control, commands, s), 0);
 	s->tick = (struct loop_timer){.fn = on_tick, .opaque = s};
 	loop_timer_set(s->loop, &s->tick, clock_ns() + TICK_NS);
 	assert_int_equal(thread_start(&s->thread, "loop", THREAD_ANY_CPU, run_loop, s->loop, &err),

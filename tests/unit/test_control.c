@@ -50,16 +50,11 @@ static int run_link(void *opaque, const struct control_request *request, json_t 
 	return up ? 0 : error_set(err, -EBUSY, "net0: is busy");
 }
 
-static const struct control_command *commands(struct fixture *f)
-{
-	static struct control_command list[] = {
-		{"GET", "/api/v1/vmm.ping", run_ping, NULL},
-		{"PUT", "/api/v1/net/{id}/link", run_link, NULL},
-	};
-
-	list[0].opaque = list[1].opaque = f;
-	return list;
-}
+static const struct control_command commands[] = {
+	{"GET", "/api/v1/vmm.ping", run_ping},
+	{"PUT", "/api/v1/net/{id}/link", run_link},
+	{NULL},
+};
 
 static void collect(void *opaque, struct control_metrics *out)
 {
@@ -92,8 +87,7 @@ static int setup(void **state)
 	snprintf(f->path, sizeof(f->path), "%s/sock", f->dir);
 	f->loop = loop_create(&err);
 	assert_int_equal(control_open(f->path, f->loop, &f->control, &err), 0);
-	assert_int_equal(control_register(f->control, &commands(f)[0]), 0);
-	assert_int_equal(control_register(f->control, &commands(f)[1]), 0);
+	assert_int_equal(control_register(f->control, commands, f), 0);
 	assert_int_equal(control_metric(f->control, collect, f), 0);
 	assert_int_equal(thread_start(&f->thread, "loop", THREAD_ANY_CPU, run_loop, f->loop, &err),
 			 0);
