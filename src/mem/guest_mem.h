@@ -50,6 +50,8 @@ enum mem_access { MEM_READ, MEM_WRITE };
 int mem_table_new(const struct mem_region *regions, unsigned count, struct mem_table **out,
 		  struct error *err);
 void mem_table_free(struct mem_table *table);
+/** Whether the table (NULL: an empty one) has this very region: address, size, memory, access. */
+bool mem_table_has(const struct mem_table *table, const struct mem_region *region);
 
 /** Whether all of [gpa, gpa + len) is in region; a len of 0 is treated as 1. Overflow-safe. */
 static inline bool mem_region_holds(const struct mem_region *region, uint64_t gpa, uint64_t len)

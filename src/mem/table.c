@@ -55,6 +55,18 @@ void mem_table_free(struct mem_table *table)
 	free(table);
 }
 
+bool mem_table_has(const struct mem_table *table, const struct mem_region *region)
+{
+	for (unsigned i = 0; table && i < table->count; i++) {
+		const struct mem_region *r = &table->regions[i];
+
+		if (r->gpa == region->gpa && r->size == region->size && r->hva == region->hva &&
+		    r->readonly == region->readonly)
+			return true;
+	}
+	return false;
+}
+
 const struct mem_region *mem_find(const struct mem_table *table, uint64_t gpa, uint64_t len)
 {
 	unsigned low = 0, high = table->count;

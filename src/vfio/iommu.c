@@ -15,19 +15,6 @@ void vfio_iommu_track(struct vfio_iommu *iommu, bool add, int fd)
 		iommu->track.file(iommu->track.opaque, add, fd);
 }
 
-static const struct mem_region *table_has(const struct mem_table *table,
-					  const struct mem_region *region)
-{
-	for (unsigned i = 0; table && i < table->count; i++) {
-		const struct mem_region *r = &table->regions[i];
-
-		if (r->gpa == region->gpa && r->size == region->size && r->hva == region->hva &&
-		    r->readonly == region->readonly)
-			return r;
-	}
-	return NULL;
-}
-
 static uint64_t table_size(const struct mem_table *table)
 {
 	uint64_t size = 0;
@@ -69,7 +56,7 @@ static void unmap_new(struct vfio_iommu *iommu, const struct mem_table *table,
 		const struct mem_region *r = &table->regions[i];
 		int ret;
 
-		if (table_has(than, r))
+		if (mem_table_has(than, r))
 			continue;
 		ret = iommu->ops->unmap(iommu, r->gpa, r->size);
 		if (ret)
@@ -84,12 +71,12 @@ static int map_new(struct vfio_iommu *iommu, const struct mem_table *table,
 {
 	for (unsigned i = 0; i < table->count; i++) {
 		const struct mem_region *r = &table->regions[i];
-		int ret = table_has(than, r) ? 0 : iommu->ops->map(iommu, r);
+		int ret = mem_table_has(than, r) ? 0 : iommu->ops->map(iommu, r);
 
 		if (!ret)
 			continue;
 		while (i-- > 0)
-			if (!table_has(than, &table->regions[i]))
+			if (!mem_table_has(than, &table->regions[i]))
 				(void)iommu->ops->unmap(iommu, table->regions[i].gpa,
 							table->regions[i].size);
 		return map_error(ret, r, table, err);

@@ -83,19 +83,6 @@ int vm_slot_clear(struct vm *vm, uint64_t gpa)
 	return ret;
 }
 
-static const struct mem_region *table_has(const struct mem_table *table,
-					  const struct mem_region *region)
-{
-	for (unsigned i = 0; table && i < table->count; i++) {
-		const struct mem_region *r = &table->regions[i];
-
-		if (r->gpa == region->gpa && r->size == region->size && r->hva == region->hva &&
-		    r->readonly == region->readonly)
-			return r;
-	}
-	return NULL;
-}
-
 static int slots_changed(struct mem_listener *listener, const struct mem_table *old,
 			 const struct mem_table *table, struct error *err)
 {
@@ -103,13 +90,13 @@ static int slots_changed(struct mem_listener *listener, const struct mem_table *
 	int ret = 0;
 
 	for (unsigned i = 0; old && i < old->count; i++) {
-		if (!table_has(table, &old->regions[i]))
+		if (!mem_table_has(table, &old->regions[i]))
 			vm_slot_clear(vm, old->regions[i].gpa);
 	}
 	for (unsigned i = 0; !ret && i < table->count; i++) {
 		const struct mem_region *r = &table->regions[i];
 
-		if (table_has(old, r))
+		if (mem_table_has(old, r))
 			continue;
 		ret = vm_slot_set(vm, r->gpa, r->size, r->hva, r->readonly, true);
 		if (ret)
