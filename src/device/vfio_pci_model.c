@@ -17,10 +17,11 @@ const struct option_key vfio_pci_device_keys[] = {
 	{0},
 };
 
-static int create_from(const struct options *opts, struct vfio_pci_params *params,
+static int create_from(const struct options *opts, const struct vfio_pci_params *base,
 		       struct vfio_pci **out, struct error *err)
 {
 	const char *host = options_get(opts, "host");
+	struct vfio_pci_params params = *base;
 	char addr[HOSTPCI_ADDR_LEN];
 	int ret;
 
@@ -31,10 +32,9 @@ static int create_from(const struct options *opts, struct vfio_pci_params *param
 	ret = hostpci_parse(host, addr, err);
 	if (ret)
 		return error_prefix(err, ret, "host=");
-	params->addr = addr;
-	params->sys = &vfio_sys_linux;
-	ret = vfio_pci_create(params, out, err);
-	params->addr = NULL;
+	params.addr = addr;
+	params.sys = &vfio_sys_linux;
+	ret = vfio_pci_create(&params, out, err);
 	/* What the host does not give is no fault of the command line. */
 	return ret == -EINVAL || ret == -ERANGE || ret == -EBADF ? -EIO : ret;
 }

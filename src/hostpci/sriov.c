@@ -11,22 +11,7 @@
 #include <stdlib.h>
 #include <unistd.h>
 
-/* Writes text to a file of the device's folder. */
-static int attr_write(const char *sysfs, const char *addr, const char *name, const char *text)
-{
-	char path[PATH_MAX];
-	int fd, ret = 0;
-
-	snprintf(path, sizeof(path), "%s/bus/pci/devices/%s/%s", sysfs, addr, name);
-	fd = open(path, O_WRONLY | O_CLOEXEC);
-	if (fd < 0)
-		return -errno;
-	if (write(fd, text, strlen(text)) != (ssize_t)strlen(text))
-		ret = -errno;
-	close(fd);
-	return ret;
-}
-
+/* Writes text to a file below sysfs. */
 static int write_file(const char *sysfs, const char *name, const char *text)
 {
 	char path[PATH_MAX];
@@ -40,6 +25,15 @@ static int write_file(const char *sysfs, const char *name, const char *text)
 		ret = -errno;
 	close(fd);
 	return ret;
+}
+
+/* The same, to a file of the device's folder. */
+static int attr_write(const char *sysfs, const char *addr, const char *name, const char *text)
+{
+	char path[PATH_MAX];
+
+	snprintf(path, sizeof(path), "bus/pci/devices/%s/%s", addr, name);
+	return write_file(sysfs, path, text);
 }
 
 /* The first entry of a folder below the device's; false if there is none. */
