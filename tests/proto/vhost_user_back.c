@@ -74,22 +74,6 @@ static void flow_resume(struct pb *pb, struct flow *f)
 	assert_true(all);
 }
 
-/* All that was sent has come back to the driver. */
-static void check_rings(struct pb *pb)
-{
-	for (unsigned pair = 0; pair < pb->pairs; pair++) {
-		struct pb_queue *tx = &pb->q[2 * pair + 1];
-
-		for (unsigned i = 0; i < 500 && tx->nfree < pb->queues[1].cfg.size; i++) {
-			pb_run(pb, 2);
-			pb_reclaim(pb, pair);
-		}
-		assert_int_equal(tx->nfree, pb->queues[1].cfg.size);
-		assert_int_equal(vdrv_fault(tx->drv), VRING_OK);
-		assert_int_equal(vdrv_fault(pb->q[2 * pair].drv), VRING_OK);
-	}
-}
-
 static void make_path(char path[64])
 {
 	char dir[] = "/tmp/vu-back-XXXXXX";
@@ -245,7 +229,7 @@ static void killed(bool packed)
 		      packed ? "packed" : "split", kills, (unsigned long long)f.lost,
 		      (unsigned long long)(f.got + f.lost));
 	assert_true(f.lost <= kills * 2 * 2 * ECHO_BURST);
-	check_rings(&pb);
+	pb_check_rings(&pb);
 	pb_stop(&pb);
 	pb_close(&pb);
 	pb_done(&pb);

@@ -160,22 +160,6 @@ static unsigned flow_resumes(struct pb *pb, struct flow *f, unsigned limit_ms)
 	return (unsigned)((clock_ns() - start) / NSEC_PER_MSEC);
 }
 
-/* All that was sent is used, and all receive buffers but those in hand are out. */
-static void check_rings(struct pb *pb)
-{
-	for (unsigned pair = 0; pair < pb->pairs; pair++) {
-		struct pb_queue *tx = &pb->q[2 * pair + 1];
-
-		for (unsigned i = 0; i < 500 && tx->nfree < pb->queues[1].cfg.size; i++) {
-			pb_run(pb, 2);
-			pb_reclaim(pb, pair);
-		}
-		assert_int_equal(tx->nfree, pb->queues[1].cfg.size);
-		assert_int_equal(vdrv_fault(tx->drv), VRING_OK);
-		assert_int_equal(vdrv_fault(pb->q[2 * pair].drv), VRING_OK);
-	}
-}
-
 static unsigned kills(void)
 {
 	const char *text = getenv("PEER_KILLS");
@@ -231,7 +215,7 @@ static void session(unsigned pairs, bool packed, bool server)
 		flow_resumes(&pb, &f, 5000);
 		flow_run(&pb, &f, 20);
 	}
-	check_rings(&pb);
+	pb_check_rings(&pb);
 	pb_stop(&pb);
 	pb_close(&pb);
 	pb_done(&pb);

@@ -48,8 +48,11 @@ static inline void *flood_main(void *arg)
 	return NULL;
 }
 
+/* From here on the wire takes what it is sent and always has frames. */
 static inline void flood_start(struct flood *f, struct bed *b)
 {
+	b->wire->queues[0].loop = false;
+	b->wire->queues[0].discard = true;
 	f->b = b;
 	f->end = false;
 	assert_int_equal(pthread_create(&f->thread, NULL, flood_main, f), 0);
@@ -59,6 +62,20 @@ static inline void flood_stop(struct flood *f)
 {
 	f->end = true;
 	pthread_join(f->thread, NULL);
+	assert_true(counter(f->b, "rx_out_frames") > 0);
+}
+
+/* A thread that pulls the cable in and out, and reads a counter. */
+static inline void *toggle(void *arg)
+{
+	struct bed *b = arg;
+
+	for (unsigned i = 0; i < 300; i++) {
+		b->nic->nic_ops->set_link(b->nic, i & 1);
+		(void)counter(b, "tx_in_frames");
+		usleep(200);
+	}
+	return NULL;
 }
 
 static inline void bed_bus_master(struct bed *b, bool on)

@@ -308,4 +308,20 @@ static inline void pb_run(struct pb *pb, unsigned ms)
 	} while (clock_ns() < end);
 }
 
+/* All that was sent is used, and has come back to the driver. */
+static inline void pb_check_rings(struct pb *pb)
+{
+	for (unsigned pair = 0; pair < pb->pairs; pair++) {
+		struct pb_queue *tx = &pb->q[2 * pair + 1];
+
+		for (unsigned i = 0; i < 500 && tx->nfree < pb->queues[1].cfg.size; i++) {
+			pb_run(pb, 2);
+			pb_reclaim(pb, pair);
+		}
+		assert_int_equal(tx->nfree, pb->queues[1].cfg.size);
+		assert_int_equal(vdrv_fault(tx->drv), VRING_OK);
+		assert_int_equal(vdrv_fault(pb->q[2 * pair].drv), VRING_OK);
+	}
+}
+
 #endif

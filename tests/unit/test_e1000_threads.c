@@ -100,18 +100,6 @@ static void test_posted_without_flushes(void **state)
 	run(true, 4000, 8, false);
 }
 
-static void *toggle(void *arg)
-{
-	struct bed *b = arg;
-
-	for (unsigned i = 0; i < 300; i++) {
-		b->nic->nic_ops->set_link(b->nic, i & 1);
-		(void)counter(b, "tx_in_frames");
-		usleep(200);
-	}
-	return NULL;
-}
-
 /* Descriptors all around, ready to be sent; the driver only moves the tail from here on. */
 static void fill_tx(struct bed *b)
 {
@@ -175,8 +163,6 @@ static void stops(bool post)
 	struct flood flood;
 	uint8_t f[60];
 
-	b->wire->queues[0].loop = false;
-	b->wire->queues[0].discard = true;
 	make_frame(f, sizeof(f), bed_mac);
 	flood_start(&flood, b);
 	for (unsigned i = 0; i < 150; i++) {
@@ -201,7 +187,6 @@ static void stops(bool post)
 		wr(b, REG_CTRL, CTRL_RST);
 	}
 	flood_stop(&flood);
-	assert_true(counter(b, "rx_out_frames") > 0);
 	bed_fini(b);
 	free(b);
 }

@@ -178,8 +178,6 @@ static void stops(bool post)
 	struct flood flood;
 	uint8_t f[60];
 
-	b->wire->queues[0].loop = false;
-	b->wire->queues[0].discard = true;
 	make_frame(f, sizeof(f), bed_mac);
 	flood_start(&flood, b);
 	for (unsigned i = 0; i < 150; i++) {
@@ -195,7 +193,6 @@ static void stops(bool post)
 		wr32(b, CSR_PORT, PORT_RESET);
 	}
 	flood_stop(&flood);
-	assert_true(counter(b, "rx_out_frames") > 0);
 	bed_fini(b);
 	free(b);
 }

@@ -180,8 +180,6 @@ static void stops(bool cplus, bool post)
 	struct flood flood;
 	uint8_t f[60];
 
-	b->wire->queues[0].loop = false;
-	b->wire->queues[0].discard = true;
 	make_frame(f, sizeof(f), bed_mac);
 	flood_start(&flood, b);
 	for (unsigned i = 0; i < 150; i++) {
@@ -204,7 +202,6 @@ static void stops(bool cplus, bool post)
 		wr8(b, RTL_CR, CR_RST);
 	}
 	flood_stop(&flood);
-	assert_true(counter(b, "rx_out_frames") > 0);
 	finish(b);
 }
 
@@ -216,18 +213,6 @@ static void test_cplus_stops(void **state)
 static void test_classic_stops(void **state)
 {
 	stops(false, false);
-}
-
-static void *toggle(void *arg)
-{
-	struct bed *b = arg;
-
-	for (unsigned i = 0; i < 300; i++) {
-		b->nic->nic_ops->set_link(b->nic, i & 1);
-		(void)counter(b, "tx_in_frames");
-		usleep(200);
-	}
-	return NULL;
 }
 
 /* Link changes, resets and reconfiguration while frames move: nothing to assert but sanity. */
