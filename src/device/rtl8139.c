@@ -121,7 +121,7 @@ static uint64_t work(struct rtl8139 *r, uint64_t now, bool *receive)
 		r->timer_due = NIC_WORKER_NEVER;
 		nic_irq_raise(&r->chip.irq, ISR_TIMEOUT, now);
 	}
-	at = r->timer_due;
+	at = MIN(r->timer_due, r->rx.remind);
 	if (r->chip.tx_retry)
 		at = MIN(at, r->chip.tx_retry);
 	if (r->chip.stalled)

@@ -70,6 +70,8 @@ struct rtl_tx {
 struct rtl_rx {
 	unsigned at;	 /* C+: the next descriptor; classic: the next byte of the ring */
 	unsigned needed; /* C+: descriptors that the waiting frame takes */
+	/* Classic: when to look whether the driver has forgotten frames, and how often. */
+	uint64_t remind, remind_interval;
 	uint32_t causes;
 };
 

@@ -7,6 +7,11 @@
  * A frame is written only when all of it fits (nic_chip.c keeps it meanwhile), so the overflow that
  * the chip knows does not happen. CAPR, CBR and "buffer empty" make one state that the driver and
  * the worker change: `ring` guards it.
+ *
+ * Reminding. A driver may clear ROK for frames that it has not read: 8139too does behind each frame,
+ * and when its budget is used up right there, it looks for ROK and finds none. On a wire the next
+ * frame sets ROK again, or RXOVW. Here the next frames may be those that wait for the room that the
+ * forgotten ones take. So ROK is set once more when the ring has not been emptied for REMIND_NS.
  */
 #include "device/rtl8139.h"
 #include "device/nic_filter.h"
@@ -18,6 +23,8 @@
 #define CLASSIC_MAX   1792 /* of a frame without CRC */
 #define CPLUS_MAX     (RXD_SIZE - NIC_CHIP_FCS)
 #define CAPR_DISTANCE 16
+#define REMIND_NS     NSEC_PER_MSEC
+#define REMIND_MAX_NS (64 * NSEC_PER_MSEC)
 
 /* What kind of frame it is to the driver: RXS_*; 0 and *wanted false if it is not for it. */
 static uint32_t classify(const struct rtl8139 *r, const uint8_t *dst, bool *wanted)
@@ -242,11 +249,26 @@ void rtl8139_rx_loopback(struct rtl8139 *r, const struct net_frame *frame)
 	raise_causes(r, r->chip.clock());
 }
 
+static void remind(struct rtl8139 *r, uint64_t now)
+{
+	if (rtl_cplus_rx(r) || (rtl_get8(r, RTL_CR) & CR_BUFE)) {
+		r->rx.remind = NIC_WORKER_NEVER;
+	} else if (r->rx.causes || r->rx.remind == NIC_WORKER_NEVER) {
+		r->rx.remind_interval = REMIND_NS;
+		r->rx.remind = now + REMIND_NS;
+	} else if (now >= r->rx.remind) {
+		r->rx.remind_interval = MIN(r->rx.remind_interval * 2, REMIND_MAX_NS);
+		r->rx.remind = now + r->rx.remind_interval;
+		r->rx.causes |= ISR_ROK;
+	}
+}
+
 bool rtl8139_rx_run(struct rtl8139 *r, unsigned budget, uint64_t now)
 {
 	bool stalled = r->chip.stalled, more;
 
 	more = nic_chip_receive(&r->chip, budget, now, deaf(r), has_room);
+	remind(r, now);
 	/* C+: the next frame finds no descriptor (6.15, RDU). */
 	if (r->chip.stalled && !stalled && rtl_cplus_rx(r))
 		r->rx.causes |= ISR_RXOVW;
@@ -260,6 +282,7 @@ void rtl8139_rx_reset(struct rtl8139 *r)
 	r->chip.stalled = false;
 	r->rx.at = 0;
 	r->rx.needed = 1;
+	r->rx.remind = NIC_WORKER_NEVER;
 	r->rx.causes = 0;
 	pthread_mutex_lock(&r->ring);
 	rtl_set16(r, RTL_CBR, 0);

@@ -368,6 +368,35 @@ static void test_ring_full(void **state)
 	assert_true(rd8(b, RTL_CR) & CR_BUFE);
 }
 
+/* A driver that clears ROK and forgets what is in the ring hears of it again. */
+static void test_ring_forgotten(void **state)
+{
+	struct bed *b = *state;
+	uint8_t f[1000];
+
+	make_frame(f, sizeof(f), bed_mac);
+	rtl_up_classic(b, 0);
+	for (unsigned i = 0; i < 12; i++)
+		arrive(b, f, sizeof(f));
+	assert_true(wire_waiting(b->wire, 0) > 0);
+	for (unsigned i = 0; i < 3; i++) {
+		assert_true(rd16(b, RTL_ISR) & ISR_ROK);
+		wr16(b, RTL_ISR, ISR_ROK);
+		pass(b, 10 * NSEC_PER_USEC);
+		assert_false(rd16(b, RTL_ISR) & ISR_ROK);
+		pass(b, 10 * NSEC_PER_MSEC);
+	}
+	/* Read at last: it is quiet. */
+	while (!(rd8(b, RTL_CR) & CR_BUFE)) {
+		wr16(b, RTL_CAPR, (uint16_t)(rd16(b, RTL_CBR) - 16));
+		pass(b, 100 * NSEC_PER_USEC);
+	}
+	wr16(b, RTL_ISR, ISR_ROK);
+	pass(b, NSEC_PER_SEC);
+	assert_false(rd16(b, RTL_ISR) & ISR_ROK);
+	assert_true(b->wish.at == NIC_WORKER_NEVER);
+}
+
 static void test_ring_hostile(void **state)
 {
 	struct bed *b = *state;
@@ -464,6 +493,7 @@ int main(void)
 		cmocka_unit_test_setup_teardown(test_hostile_descriptors, up, down),
 		cmocka_unit_test_setup_teardown(test_ring, up, down),
 		cmocka_unit_test_setup_teardown(test_ring_full, up, down),
+		cmocka_unit_test_setup_teardown(test_ring_forgotten, up, down),
 		cmocka_unit_test_setup_teardown(test_ring_hostile, up, down),
 		cmocka_unit_test_setup_teardown(test_link_down, up, down),
 		cmocka_unit_test_setup_teardown(test_pace, up, down),
