@@ -199,12 +199,16 @@ guest_stop() {
 # guest_log NAME: its console, without carriage returns.
 guest_log() { tr -d '\r' <"$test_dir/$1.log"; }
 
+# guest_said NAME REGEX: whether its console has such a line. Not grep -q, which would end the pipe
+# before all of the log has gone through it.
+guest_said() { (($(guest_log "$1" | grep -cE -- "$2"))); }
+
 # guest_expect NAME REGEX [SECONDS]: until its console has such a line.
 guest_expect() {
   local end=$((SECONDS + ${3:-60}))
-  until guest_log "$1" | grep -qE -- "$2"; do
+  until guest_said "$1" "$2"; do
     if ((SECONDS >= end)) || ! kill -0 "${guest_pid[$1]}" 2>/dev/null; then
-      guest_log "$1" | grep -qE -- "$2" && return 0
+      guest_said "$1" "$2" && return 0
       echo "    $1: no line '$2' on its console" >&2
       return 1
     fi
