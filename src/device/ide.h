@@ -81,7 +81,6 @@ struct ide_channel {
 	enum ide_phase phase;
 	enum ide_op op;
 	bool dma, lba48, fua;
-	bool taken;	  /* by the worker, which does not hold the lock meanwhile */
 	uint64_t epoch;	  /* another after each reset: what began before is forgotten */
 	uint64_t sector;  /* the next */
 	uint32_t left;	  /* sectors, those in the buffer excepted */

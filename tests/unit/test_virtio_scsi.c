@@ -72,18 +72,23 @@ static void check_sense(struct answer a, uint8_t key, uint8_t asc, uint8_t ascq)
 	assert_int_equal(a.ascq, ascq);
 }
 
-/* A controller with one disk; the first command's unit attention taken. */
-static struct disk_bed *scsi_with(const char *options)
+/* A controller with one disk and nqueues queues started; the first command's unit attention taken. */
+static struct disk_bed *scsi_queues(const char *options, unsigned nqueues)
 {
 	char text[256];
 	struct disk_bed *b;
 
 	snprintf(text, sizeof(text), "model=virtio-scsi%s%s", *options ? "," : "", options);
 	b = bed_with(text);
-	bed_start(b, 3, NULL);
+	bed_start(b, nqueues, NULL);
 	check_sense(command(b, CDB(0), NULL, 0, false), SENSE_UNIT_ATTENTION, 0x29, 0);
 	good(command(b, CDB(0), NULL, 0, false));
 	return b;
+}
+
+static struct disk_bed *scsi_with(const char *options)
+{
+	return scsi_queues(options, RQ + 1);
 }
 
 static void fill(uint8_t *p, size_t len, uint8_t seed)
@@ -368,6 +373,69 @@ static void test_task_management(void **state)
 	bed_free(b);
 }
 
+#define FLIGHT 20u /* commands at a time in each queue */
+
+/* WRITE(10) of a block, sent without waiting for it: number i of queue q, at its place in memory. */
+static void send_write(struct disk_bed *b, unsigned q, uintptr_t i, uint64_t at)
+{
+	uint8_t *p = gv_hva(&b->gv, at);
+	struct vdrv_sg sg[3] = {{at, 51}, {at + 512, 512}, {at + 128, 108}};
+
+	memset(p, 0, 512);
+	p[0] = 1;
+	p[2] = 0x40;
+	p[19] = 0x2a;
+	store_be32(p + 21, (uint32_t)(q * FLIGHT + i));
+	p[19 + 8] = 1;
+	fill(p + 512, 512, (uint8_t)(q * FLIGHT + i));
+	p[128 + 11] = 0xee;
+	bed_send(b, q, sg, 2, 1, (void *)(i + 1));
+}
+
+/*
+ * Queues with a thread each, and the main loop's resets, looks at the counters and changes of size
+ * between their commands: each command is answered, once, and what was told to be written is.
+ */
+static void test_queues_and_resets(void **state)
+{
+	struct disk_bed *b = scsi_queues("queues=3,queue-size=64", RQ + 3);
+	bool good_once[3 * FLIGHT] = {false};
+	uint64_t base = gv_alloc(&b->gv, (uint64_t)3 * FLIGHT * 1024);
+	uint8_t data[512], back[512];
+	struct error err = {0};
+
+	for (unsigned round = 0; round < 10; round++) {
+		struct disk_counters sum = {0};
+
+		for (unsigned i = 0; i < 3 * FLIGHT; i++)
+			send_write(b, RQ + i % 3, i / 3, base + (uint64_t)i * 1024);
+		assert_int_equal(control(b, round % 2 ? 5 : 1, 0), VSCSI_S_OK);
+		assert_int_equal(disk_resize(b->disk, BED_SIZE + round * MIB, &err), 0);
+		b->disk->ops->counters(b->disk, &sum);
+		for (unsigned i = 0; i < 3 * FLIGHT; i++) {
+			void *cookie = NULL;
+			unsigned n;
+			uint8_t *p;
+
+			assert_true(bed_wait(b, RQ + i % 3, &cookie) >= 108);
+			n = 3 * (unsigned)((uintptr_t)cookie - 1) + i % 3;
+			p = gv_hva(&b->gv, base + (uint64_t)n * 1024);
+			assert_int_equal(p[128 + 11], VSCSI_S_OK);
+			good_once[n] |= p[128 + 10] == SCSI_GOOD;
+			p[128 + 11] = 0xee;
+		}
+	}
+	for (unsigned i = 0; i < 3 * FLIGHT; i++) {
+		unsigned block = (RQ + i % 3) * FLIGHT + i / 3;
+
+		assert_true(good_once[i]);
+		fill(data, 512, (uint8_t)block);
+		assert_int_equal(pread(b->fd, back, 512, 512l * block), 512);
+		assert_memory_equal(data, back, 512);
+	}
+	bed_free(b);
+}
+
 static void test_event(void **state)
 {
 	struct disk_bed *b = scsi_with("");
@@ -419,7 +487,7 @@ int main(void)
 		cmocka_unit_test(test_capacity),	cmocka_unit_test(test_mode_sense),
 		cmocka_unit_test(test_free_and_zero),	cmocka_unit_test(test_luns),
 		cmocka_unit_test(test_task_management), cmocka_unit_test(test_event),
-		cmocka_unit_test(test_malformed),
+		cmocka_unit_test(test_malformed),	cmocka_unit_test(test_queues_and_resets),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
