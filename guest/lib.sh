@@ -33,6 +33,13 @@ wait_for() {
   done
 }
 
+# nic DRIVER: the name of the interface that it drives; names come in the order of probing.
+nic() {
+  for nic in /sys/class/net/*; do
+    [ "$(basename "$(readlink "$nic/device/driver")")" != "$1" ] || basename "$nic"
+  done
+}
+
 # dhcp [INTERFACE]: an address by DHCP.
 dhcp() {
   ip link set "${1:-eth0}" up

@@ -157,9 +157,11 @@ lab_start() {
 
   local cpu
   case $lab_accel in
-    # svm, because TCG emulates AMD's nested virtualization and not Intel's.
-    tcg) cpu=max,+svm accel=tcg,thread=multi ;;
-    kvm) cpu=host accel=kvm ;;
+    # svm, because TCG emulates AMD's nested virtualization and not Intel's. With so few address
+    # bits, and no 64-bit hole, the firmware leaves all BARs below 4 GiB: QEMU 10.0 takes the BARs
+    # of virtual functions for 32 bits wide, and above they would not answer.
+    tcg) cpu=max,+svm,phys-bits=36 accel=tcg,thread=multi ;;
+    kvm) cpu=host,host-phys-bits-limit=36 accel=kvm ;;
     *) lab_die "--accel $lab_accel: tcg or kvm" ;;
   esac
 
@@ -169,7 +171,7 @@ lab_start() {
   local qemu=(
     qemu-system-x86_64 -nodefaults -no-user-config -display none -no-reboot
     -accel "$accel" -cpu "$cpu" -smp "$lab_smp" -m "$lab_memory"
-    -M q35,kernel-irqchip=split
+    -M q35,kernel-irqchip=split -global q35-pcihost.pci-hole64-size=0
     -device intel-iommu,intremap=on
     -kernel "$lab_kernel" -initrd "$lab_initrd"
     # An oops ends the lab, and so QEMU (-no-reboot), and so does a processor that has stood still
