@@ -28,7 +28,6 @@ enum nic_event {
 	NIC_EVENT_BACKEND_FOUND, /* … and there again */
 	NIC_EVENT_SWITCHED,	 /* another data plane or attachment point */
 	NIC_EVENT_QUEUE_BROKEN,	 /* the guest made a ring unusable */
-	NIC_EVENT_CAPTURE_ENDED, /* a capture ended by itself: its file cannot be written */
 };
 const char *nic_event_name(enum nic_event event);
 

@@ -17,7 +17,6 @@ const char *nic_event_name(enum nic_event event)
 		[NIC_EVENT_BACKEND_FOUND] = "backend-found",
 		[NIC_EVENT_SWITCHED] = "switched",
 		[NIC_EVENT_QUEUE_BROKEN] = "queue-broken",
-		[NIC_EVENT_CAPTURE_ENDED] = "capture-ended",
 	};
 
 	return (unsigned)event < ARRAY_SIZE(names) ? names[event] : "unknown";
