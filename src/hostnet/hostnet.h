@@ -82,6 +82,22 @@ struct hostnet_ops {
 	ssize_t (*recv)(struct hostnet *hn, unsigned queue, const struct iovec *iov, unsigned niov,
 			struct net_offload *off);
 
+	/**
+	 * Instead of recv, where frames need not be copied: lends the first frames that there are,
+	 * at most n, each in one piece, iov[i], with off[i] beside it. Nobody writes to them until
+	 * give_back() returns the first n of them; those that are not given back are lent again by
+	 * the next call. Both are NULL where there is only recv, and recv where there are these.
+	 */
+	unsigned (*borrow)(struct hostnet *hn, unsigned queue, struct iovec *iov,
+			   struct net_offload *off, unsigned n);
+	void (*give_back)(struct hostnet *hn, unsigned queue, unsigned n);
+
+	/**
+	 * Whether poll_fd is to tell of frames that can be borrowed, which costs the other side
+	 * something. With on, returns true if there are some already. NULL: it always tells.
+	 */
+	bool (*notify)(struct hostnet *hn, unsigned queue, bool on);
+
 	/** A descriptor that polls readable while recv has something, per queue. Never -1. */
 	int (*poll_fd)(struct hostnet *hn, unsigned queue);
 

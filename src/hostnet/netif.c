@@ -4,6 +4,7 @@
 #include <errno.h>
 #include <linux/ethtool.h>
 #include <linux/if_bridge.h>
+#include <linux/if_packet.h>
 #include <linux/rtnetlink.h>
 #include <linux/sockios.h>
 #include <stdio.h>
@@ -78,6 +79,30 @@ int netif_set_mtu(const char *name, unsigned mtu, struct error *err)
 				 "first (ip link set %s mtu %u)",
 				 name, mtu, error_name(rc), name, mtu);
 	return 0;
+}
+
+int netif_mac(const char *name, uint8_t mac[6])
+{
+	struct ifreq ifr = {0};
+	int rc = netif_ioctl(name, SIOCGIFHWADDR, &ifr);
+
+	if (rc == 0)
+		memcpy(mac, ifr.ifr_hwaddr.sa_data, 6);
+	return rc;
+}
+
+int netif_promiscuous(unsigned ifindex)
+{
+	const struct packet_mreq mreq = {.mr_ifindex = (int)ifindex, .mr_type = PACKET_MR_PROMISC};
+	int fd = socket(AF_PACKET, SOCK_RAW | SOCK_CLOEXEC, 0), rc; /* protocol 0: gets nothing */
+
+	if (fd < 0)
+		return -errno;
+	if (setsockopt(fd, SOL_PACKET, PACKET_ADD_MEMBERSHIP, &mreq, sizeof(mreq)) == 0)
+		return fd;
+	rc = -errno;
+	close(fd);
+	return rc;
 }
 
 int netif_driver(const char *name, char driver[32], char bus[32])

@@ -20,6 +20,15 @@ int netif_mtu(const char *name);
 /** Sets the MTU, unless it is that already. */
 int netif_set_mtu(const char *name, unsigned mtu, struct error *err);
 
+/** Its hardware address. Returns 0 or a negative errno. */
+int netif_mac(const char *name, uint8_t mac[6]);
+
+/**
+ * Has it take frames for any address, as a switch needs. Returns a descriptor, as long as which is
+ * open this holds, or a negative errno.
+ */
+int netif_promiscuous(unsigned ifindex);
+
 /**
  * The driver's name and bus ("tun" and "tap" for a TAP), each in IFNAMSIZ or more bytes. Returns 0
  * or a negative errno.

@@ -184,38 +184,64 @@ static int send_one(struct sw_worker *w, const struct sw_dest *d, unsigned queue
 }
 
 /*
+ * Gives the back-end frames idx[0 … n) as long as it takes them. Returns how many it took; *bad: of
+ * them, those whose offload fields do not fit.
+ */
+static unsigned send_frames(struct sw_worker *w, const struct sw_dest *d, unsigned queue,
+			    const uint8_t *idx, unsigned n, unsigned *bad)
+{
+	struct net_frame frames[BURST];
+	unsigned done = 0;
+
+	*bad = 0;
+	while (done < n) {
+		unsigned some = describe(w, d, idx + done, n - done, frames), took = 1;
+
+		if (some)
+			took = d->hn->ops->send(d->hn, queue, frames, some);
+		else if (send_one(w, d, queue, &w->frames[idx[done]]) == -EINVAL)
+			(*bad)++;
+		for (unsigned k = 0; w->plan->capture && k < took; k++)
+			sw_capture_out(w->plan->capture, d->port, &w->frames[idx[done + k]]);
+		done += took;
+		if (took < some)
+			break;
+	}
+	return done;
+}
+
+/*
  * What the back-end takes and does not send it has counted itself, by cause; here it is one cause.
  * It is one worker at a time that sends to a queue, so the difference of its counters is ours.
  */
 static void deliver_frames(struct sw_worker *w, struct sw_in *in, const struct sw_dest *d,
-			   struct sw_out *out, const uint8_t *idx, unsigned n)
+			   struct sw_out *out, const uint8_t *idx, unsigned n, bool may_hold_back)
 {
 	struct hostnet_counters before, after;
-	struct net_frame frames[BURST];
-	uint64_t sent, bad = 0;
+	unsigned done, bad, stay = 0;
+	uint64_t sent;
 
 	d->hn->ops->counters(d->hn, out->pair, &before);
-	for (unsigned i = 0; i < n;) {
-		unsigned some = describe(w, d, idx + i, n - i, frames);
-
-		for (unsigned k = 0; w->plan->capture && k < MAX(some, 1u); k++)
-			sw_capture_out(w->plan->capture, d->port, &w->frames[idx[i + k]]);
-		if (some)
-			d->hn->ops->send(d->hn, out->pair, frames, some);
-		else if (send_one(w, d, out->pair, &w->frames[idx[i]]) == -EINVAL)
-			bad++;
-		i += some ? some : 1;
-	}
+	done = send_frames(w, d, out->pair, idx, n, &bad);
 	d->hn->ops->counters(d->hn, out->pair, &after);
 	sent = after.tx_frames - before.tx_frames;
-	if (sent + bad > n)
-		count(&in->c.extra, sent + bad - n);
+	if (sent + bad > done)
+		count(&in->c.extra, sent + bad - done);
 	else
-		count_drop(in, SW_DROP_BACKEND, n - bad - sent);
+		count_drop(in, SW_DROP_BACKEND, done - bad - sent);
 	count_drop(in, SW_DROP_MALFORMED, bad);
 	count(&in->c.forwarded, sent);
 	count(&out->c.frames, sent);
 	count(&out->c.bytes, after.tx_bytes - before.tx_bytes);
+	if (likely(done == n)) {
+		out->full_since = 0;
+		return;
+	}
+	if (may_hold_back)
+		stay = w->held_back = hold_back(w, out, idx + done, n - done);
+	else if (!out->full_since)
+		out->full_since = w->step_cycles;
+	drop_all(w, in, idx + done, n - done - stay, SW_DROP_NO_BUFFER);
 }
 
 /* The queue's holder was perhaps not run for a while: the frames stay, for a bounded time. */
@@ -243,7 +269,7 @@ void sw_deliver(struct sw_worker *w, struct sw_in *in, const struct sw_dest *d, 
 	}
 	in->contended_since = 0;
 	if (d->hn)
-		deliver_frames(w, in, d, out, idx, n);
+		deliver_frames(w, in, d, out, idx, n, may_hold_back);
 	else
 		deliver_ring(w, in, d, out, idx, n, may_hold_back);
 	if (d->shared)

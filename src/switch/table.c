@@ -4,6 +4,7 @@
 const struct port_ops *const port_table[] = {
 	&port_vhost_user,
 	&port_tap,
+	&port_af_xdp,
 	NULL,
 };
 

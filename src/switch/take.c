@@ -157,6 +157,42 @@ static unsigned take_frames(struct sw_worker *w, struct sw_in *in)
 	return sw_forward(w, in, n, false);
 }
 
+/* Frames that a back-end lends: looked at and copied from where they lie. */
+static unsigned take_lent(struct sw_worker *w, struct sw_in *in, struct hostnet *hn)
+{
+	const struct sw_dest *src = &w->work->dests[in->port->index];
+	struct net_offload off[BURST];
+	uint32_t lens[BURST];
+	uint64_t bytes = 0;
+	unsigned n, taken;
+
+	if (unlikely(in->kicks_on)) {
+		if (hn->ops->notify)
+			hn->ops->notify(hn, in->pair, false);
+		in->kicks_on = false;
+	}
+	n = hn->ops->borrow(hn, in->pair, w->iov, off, BURST);
+	if (!n)
+		return 0;
+	prefetch_out(w, in);
+	for (unsigned i = 0; i < n; i++)
+		look(w->iov[i].iov_base);
+	check_cache(w, in);
+	for (unsigned i = 0; i < n; i++) {
+		lens[i] = (uint32_t)w->iov[i].iov_len;
+		if (likely(frame_take_private(&w->frames[i], &w->iov[i], 1, &off[i])))
+			classify(w, in, src->config, i);
+		else
+			malformed(w, i);
+	}
+	taken = sw_forward(w, in, n, true);
+	hn->ops->give_back(hn, in->pair, taken);
+	for (unsigned i = 0; i < taken; i++)
+		bytes += lens[i];
+	count(&in->c.bytes, bytes);
+	return n;
+}
+
 void sw_announce(struct sw_worker *w, uint64_t word)
 {
 	unsigned port = fdb_key_vid(word) & FDB_PORT_MAX;
@@ -206,8 +242,11 @@ void sw_calls(struct sw_worker *w)
 
 unsigned sw_take(struct sw_worker *w, struct sw_in *in)
 {
-	if (!in->ring.vq)
-		return take_frames(w, in);
+	if (!in->ring.vq) {
+		struct hostnet *hn = w->work->dests[in->port->index].hn;
+
+		return hn->ops->borrow ? take_lent(w, in, hn) : take_frames(w, in);
+	}
 	if (unlikely(w->step_cycles < in->next_look))
 		return 0;
 	return take_ring(w, in);

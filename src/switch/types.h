@@ -5,6 +5,7 @@
 #include "switch/port.h"
 
 /* The types of port, for table.c. */
+extern const struct port_ops port_af_xdp;
 extern const struct port_ops port_tap;
 extern const struct port_ops port_vhost_user;
 

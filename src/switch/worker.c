@@ -161,6 +161,18 @@ unsigned sw_worker_step(struct sw_worker *w)
 	return total;
 }
 
+/* A frame port that can be told whether to tell of frames is told so; *more: there are some. */
+static bool lender_tells(const struct sw_worker *w, struct sw_in *in, bool *more)
+{
+	struct hostnet *hn = w->work->dests[in->port->index].hn;
+
+	if (!hn->ops->notify)
+		return false;
+	in->kicks_on = true;
+	*more |= hn->ops->notify(hn, in->pair, true);
+	return true;
+}
+
 /* Asks everybody for kicks. Returns whether there is work nevertheless. */
 static bool ask_for_kicks(struct sw_worker *w, int *timeout_ms)
 {
@@ -175,6 +187,8 @@ static bool ask_for_kicks(struct sw_worker *w, int *timeout_ms)
 	for (unsigned i = 0; i < w->work->nins; i++) {
 		struct sw_in *in = w->work->ins[i];
 
+		if (!in->ring.vq && lender_tells(w, in, &more))
+			continue;
 		if (!in->ring.vq) {
 			in->next_look = 0;
 			more |= sw_take(w, in) > 0;

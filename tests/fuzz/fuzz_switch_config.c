@@ -17,10 +17,17 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 		fuzz_assert(ret < 0 && err.code && strlen(err.text) < sizeof(err.text));
 	for (unsigned i = 0; !ret && i < config.nports; i++) {
 		struct sw_port_config settings = {0};
+		const struct option_key *keys[] = {sw_port_keys, NULL, NULL};
+		const struct port_ops *type;
 		struct options opts;
 
-		if (!options_parse(&opts, config.ports[i], &err) &&
-		    !sw_port_config_parse(&settings, &opts, &err)) {
+		err = (struct error){0};
+		if (!options_parse(&opts, config.ports[i], &err) && options_get(&opts, "type") &&
+		    (type = port_find(options_get(&opts, "type")))) {
+			keys[1] = type->keys;
+			options_check(&opts, keys, "--port", &err);
+		}
+		if (!err.code && !sw_port_config_parse(&settings, &opts, &err)) {
 			fuzz_assert(settings.nmacs <= SW_MACS_MAX);
 			fuzz_assert(settings.vlan_mode != SW_VLAN_ACCESS ||
 				    (settings.access_vid >= 1 && settings.access_vid <= 4094));
