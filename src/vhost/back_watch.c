@@ -5,6 +5,7 @@
 #include "base/thread.h"
 
 #include <errno.h>
+#include <poll.h>
 #include <stdatomic.h>
 #include <sys/eventfd.h>
 #include <sys/uio.h>
@@ -17,9 +18,10 @@
  * cannot block does not exist. It can be ended, though: whoever reads the counter frees the writer.
  *
  * So each signal is counted before and after, and one thread of the process looks every 50 ms
- * whether one has not come back since it looked last. Then that queue is silenced, its eventfds are
- * read until the writer is out, and its connection is closed. A front-end can hold a worker up for
- * 100 ms, once a connection.
+ * whether one has not come back since it looked last, and a counter is full: if none is, the worker
+ * has not blocked, but this machine does not let it run. Then that queue is silenced, its eventfds
+ * are read until the writer is out, and its connection is closed. A front-end can hold a worker up
+ * for 100 ms, once a connection.
  *
  * The lock keeps the descriptors that are read from being closed, and others from taking their
  * numbers, meanwhile. Nobody signals while holding it.
@@ -51,6 +53,14 @@ static void empty(int fd)
 		preadv2(fd, &iov, 1, -1, RWF_NOWAIT);
 }
 
+/* Whether whoever writes to this eventfd waits for somebody to read it. */
+static bool is_full(int fd)
+{
+	struct pollfd p = {.fd = fd, .events = POLLOUT};
+
+	return fd >= 0 && !(poll(&p, 1, 0) == 1 && (p.revents & POLLOUT));
+}
+
 static void set_free(struct back_queue *q)
 {
 	uint64_t end = clock_ns() + 10 * NSEC_PER_MSEC;
@@ -69,7 +79,7 @@ static void look(struct back_queue *q)
 {
 	uint64_t done = atomic_load(&q->signals_done), begun = atomic_load(&q->signals_begun);
 
-	if (begun != done && done == q->signals_seen)
+	if (begun != done && done == q->signals_seen && (is_full(q->call_fd) || is_full(q->err_fd)))
 		set_free(q);
 	q->signals_seen = begun != done ? done : UINT64_MAX;
 }

@@ -45,7 +45,7 @@ static void flow_run(struct pb *pb, struct flow *f, unsigned ms)
 
 static void flow_until(struct pb *pb, struct flow *f, uint64_t more)
 {
-	uint64_t goal = f->got + more, end = clock_ns() + 20 * NSEC_PER_SEC;
+	uint64_t goal = f->got + more, end = clock_ns() + PATIENCE_NS;
 
 	while (f->got < goal && clock_ns() < end)
 		flow_run(pb, f, 2);
@@ -56,7 +56,7 @@ static void flow_until(struct pb *pb, struct flow *f, uint64_t more)
 /* Like it, after frames were lost: more are sent until some come. */
 static void flow_resume(struct pb *pb, struct flow *f)
 {
-	uint64_t end = clock_ns() + 20 * NSEC_PER_SEC, seen[PB_PAIRS];
+	uint64_t end = clock_ns() + PATIENCE_NS, seen[PB_PAIRS];
 	bool all;
 
 	memcpy(seen, f->next, sizeof(seen));
@@ -105,7 +105,7 @@ static void session_open(struct session *s, unsigned pairs, bool packed, bool se
 	echo_init(&s->echo, s->path, server);
 	echo_up(&s->echo);
 	pb_init(&s->pb, pairs, 256, packed);
-	snprintf(opts, sizeof(opts), "socket=%s,server=%s,wait=20000,link-down-after=100", s->path,
+	snprintf(opts, sizeof(opts), "socket=%s,server=%s,wait=60000,link-down-after=100", s->path,
 		 server ? "off" : "on");
 	pb_open(&s->pb, "vhost-user", opts);
 	flow_until(&s->pb, &s->f, 200);
@@ -214,7 +214,7 @@ static void killed(bool packed)
 	make_path(path);
 	pid = spawn_echo(path, true);
 	pb_init(&pb, 2, 256, packed);
-	snprintf(opts, sizeof(opts), "socket=%s,wait=20000,link-down-after=100", path);
+	snprintf(opts, sizeof(opts), "socket=%s,wait=60000,link-down-after=100", path);
 	pb_open(&pb, "vhost-user", opts);
 	for (unsigned i = 0; i < kills; i++) {
 		flow_until(&pb, &f, 500 + 37 * i);
@@ -324,13 +324,13 @@ static void test_broken(void **state)
 
 	session_open(&s, 2, false, true);
 	break_queue(&s);
-	for (unsigned i = 0; i < 2000 && !s.pb.broken; i++)
+	for (unsigned i = 0; i < PATIENCE_MS && !s.pb.broken; i++)
 		pb_run(&s.pb, 1);
 	assert_int_equal(s.pb.broken, 1 << 1);
 	assert_int_equal(s.pb.fault, VRING_BAD_INDEX);
 	s.f.next[0] = s.f.sent[0] - 64; /* pair 0 is out of the game */
 	for (uint64_t i = 0, seq = 0; i < 200; i++) {
-		uint64_t end = clock_ns() + 5 * NSEC_PER_SEC;
+		uint64_t end = clock_ns() + PATIENCE_NS;
 
 		assert_true(pb_send(&s.pb, 1, 1000000 + i));
 		do {

@@ -30,7 +30,7 @@ static struct neighbour n;
 
 static void neighbour_run(uint64_t frames)
 {
-	uint64_t end = clock_ns() + 10 * NSEC_PER_SEC, goal = n.next + frames, s;
+	uint64_t end = clock_ns() + PATIENCE_NS, goal = n.next + frames, s;
 
 	while (n.next < goal && clock_ns() < end) {
 		while (n.sent - n.next < 64 && pb_send(&n.pb, 0, n.sent))
@@ -66,7 +66,7 @@ static int meet(void)
 	struct attach a;
 	int pair[2];
 
-	for (unsigned i = 0; i < 1000 && atomic_load(&victim.connected); i++)
+	for (unsigned i = 0; i < PATIENCE_MS && atomic_load(&victim.connected); i++)
 		usleep(1000);
 	assert_int_equal(socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, pair), 0);
 	a.fd = pair[1];
@@ -79,10 +79,10 @@ static void wait_closed(int fd)
 {
 	struct pollfd p = {.fd = fd, .events = POLLRDHUP};
 
-	if (poll(&p, 1, 5000) != 1)
+	if (poll(&p, 1, PATIENCE_MS) != 1)
 		fail_msg("the connection is still there");
 	close(fd);
-	for (unsigned i = 0; i < 5000 && atomic_load(&victim.connected); i++)
+	for (unsigned i = 0; i < PATIENCE_MS && atomic_load(&victim.connected); i++)
 		usleep(1000);
 	assert_false(atomic_load(&victim.connected));
 	neighbour_run(200);
@@ -97,7 +97,7 @@ static void send_with(int fd, uint32_t request, const void *payload, uint32_t si
 	memcpy(&msg.payload, payload, size);
 	if (nfds)
 		memcpy(msg.fds, fds, nfds * sizeof(int));
-	vhost_user_send(fd, &msg, clock_ns() + NSEC_PER_SEC, &err); /* it may be gone already */
+	vhost_user_send(fd, &msg, clock_ns() + PATIENCE_NS, &err); /* it may be gone already */
 }
 
 static void send_u64(int fd, uint32_t request, uint64_t value)
@@ -115,9 +115,8 @@ static void expect_refusal(int fd, uint32_t request, const void *payload, uint32
 	int rc;
 
 	memcpy(&msg.payload, payload, size);
-	assert_int_equal(vhost_user_send(fd, &msg, clock_ns() + NSEC_PER_SEC, &err), 0);
-	rc = vhost_user_recv(&rx, VHOST_USER_CHANNEL_FRONTEND, fd, clock_ns() + 5 * NSEC_PER_SEC,
-			     &err);
+	assert_int_equal(vhost_user_send(fd, &msg, clock_ns() + PATIENCE_NS, &err), 0);
+	rc = vhost_user_recv(&rx, VHOST_USER_CHANNEL_FRONTEND, fd, clock_ns() + PATIENCE_NS, &err);
 	assert_true(rc == 1 || rc == -ENOTSUP); /* the latter: a request that nobody knows */
 	assert_int_equal(rx.msg.hdr.request, request);
 	assert_int_not_equal(rx.msg.payload.u64, 0);
@@ -200,7 +199,7 @@ static void test_never_reads(void **state)
 	int fd = meet();
 
 	for (unsigned i = 0; i < 1000000; i++)
-		if (vhost_user_send(fd, &msg, clock_ns() + 5 * NSEC_PER_SEC, &err))
+		if (vhost_user_send(fd, &msg, clock_ns() + PATIENCE_NS, &err))
 			break;
 	wait_closed(fd);
 }
@@ -244,7 +243,6 @@ static void test_memory(void **state)
 	close(pipefd[1]);
 }
 
-/* A sparse file of a terabyte costs nothing but address space. */
 /*
  * More memory than any machine has, in a file that is empty. ThreadSanitizer leaves a program little
  * more than 1 TiB of address space, where a mapping of all of it fits only by luck.
@@ -351,7 +349,7 @@ static void wait_running(unsigned queues)
 {
 	unsigned on = 0;
 
-	for (unsigned i = 0; i < 5000 && on != queues; i++) {
+	for (unsigned i = 0; i < PATIENCE_MS && on != queues; i++) {
 		usleep(1000);
 		pthread_mutex_lock(victim.lock);
 		on = !!victim.queues[0] + !!victim.queues[1];
@@ -493,7 +491,7 @@ static int setup(void **state)
 	echo_init_second(&victim, NULL, false, &echo);
 	echo_up(&victim);
 	pb_init(&n.pb, 1, 256, false);
-	snprintf(opts, sizeof(opts), "socket=%s,wait=20000", n.path);
+	snprintf(opts, sizeof(opts), "socket=%s,wait=60000", n.path);
 	pb_open(&n.pb, "vhost-user", opts);
 	neighbour_run(100);
 	return 0;

@@ -98,7 +98,7 @@ static void ask(struct bed *b, struct vhost_user_msg *msg)
 {
 	struct error err;
 
-	vhost_user_within(&b->fe, 5000);
+	vhost_user_within(&b->fe, PATIENCE_MS);
 	if (vhost_user_tell(&b->fe, msg, &err))
 		fail_msg("%s", err.text);
 }
@@ -182,7 +182,7 @@ static void round_trip(struct bed *b)
 
 static void run(struct bed *b, uint64_t frames)
 {
-	uint64_t end = clock_ns() + 20 * NSEC_PER_SEC, goal = b->next + frames;
+	uint64_t end = clock_ns() + PATIENCE_NS, goal = b->next + frames;
 
 	while (b->next < goal && clock_ns() < end) {
 		round_trip(b);
@@ -220,7 +220,7 @@ static void give_ring(struct bed *b, unsigned index, struct side *s)
 
 	/* Addresses as they are: the front-end's code would turn them into its own. */
 	assert_int_equal(mem_table_new(&whole, 1, &identity, &err), 0);
-	vhost_user_within(&b->fe, 5000);
+	vhost_user_within(&b->fe, PATIENCE_MS);
 	assert_int_equal(vhost_user_set_ring(&b->fe, &ring, identity, &err), 0);
 	assert_int_equal(vhost_user_enable_ring(&b->fe, index, true, &err), 0);
 	mem_table_free(identity);
@@ -243,7 +243,7 @@ static void bed_open(struct bed *b, bool packed)
 	assert_int_equal(loop_call(b->echo.loop, attach, b), 0);
 	b->memfd = keep;
 	vhost_user_frontend_init(&b->fe, "test");
-	vhost_user_within(&b->fe, 5000);
+	vhost_user_within(&b->fe, PATIENCE_MS);
 	assert_int_equal(vhost_user_greet(&b->fe, pair[0], &err), 0);
 	set_features(b, packed, false);
 	msg.payload.memory.count = 1;
@@ -322,7 +322,7 @@ static void test_log(void **state)
 		msg.payload.log = (struct vhost_user_log){bytes, 0};
 		msg.fds[0] = log->fd;
 		msg.nfds = 1;
-		vhost_user_within(&b.fe, 5000);
+		vhost_user_within(&b.fe, PATIENCE_MS);
 		assert_int_equal(vhost_user_ask(&b.fe, &msg, &err), 0);
 		msg.hdr.size = 16;
 		set_features(&b, packed, true);

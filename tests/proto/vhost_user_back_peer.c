@@ -102,7 +102,7 @@ static void peer_done(struct peer *peer)
 
 static void frames_go_round(struct echo *e, uint64_t more)
 {
-	uint64_t goal = atomic_load(&e->frames) + more, end = clock_ns() + 30 * NSEC_PER_SEC;
+	uint64_t goal = atomic_load(&e->frames) + more, end = clock_ns() + PATIENCE_NS;
 
 	while (atomic_load(&e->frames) < goal && clock_ns() < end)
 		usleep(1000);
@@ -113,7 +113,7 @@ static void frames_go_round(struct echo *e, uint64_t more)
 
 static void wait_gone(struct echo *e)
 {
-	for (unsigned i = 0; i < 5000 && atomic_load(&e->connected); i++)
+	for (unsigned i = 0; i < PATIENCE_MS && atomic_load(&e->connected); i++)
 		usleep(1000);
 	assert_false(atomic_load(&e->connected));
 	assert_int_equal(e->starts, e->stops);

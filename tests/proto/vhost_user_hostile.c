@@ -79,7 +79,7 @@ static void answer(struct backend *b, int fd, const struct vhost_user_msg *q)
 	if (q->hdr.request == s->lie_at)
 		r.hdr.request++;
 	if (reply)
-		vhost_user_send(fd, &r, clock_ns() + NSEC_PER_SEC, NULL);
+		vhost_user_send(fd, &r, clock_ns() + PATIENCE_NS, NULL);
 }
 
 static void serve(struct backend *b, int fd)
@@ -93,7 +93,7 @@ static void serve(struct backend *b, int fd)
 
 		if (b->script.shout) {
 			b->script.shout = false;
-			vhost_user_send(fd, &shout, clock_ns() + NSEC_PER_SEC, NULL);
+			vhost_user_send(fd, &shout, clock_ns() + PATIENCE_NS, NULL);
 		}
 		if (!hung)
 			rc = vhost_user_rx_step(&rx, VHOST_USER_CHANNEL_FRONTEND, fd, NULL);
@@ -202,7 +202,7 @@ static void test_refused(void **state)
 	refused(&(struct script){.hang_at = VHOST_USER_GET_FEATURES}, "in time", 8000);
 	refused(&(struct script){.hang_at = VHOST_USER_SET_MEM_TABLE}, "in time", 8000);
 	refused(&(struct script){.refuse = VHOST_USER_SET_MEM_TABLE}, "refused SET_MEM_TABLE",
-		1000);
+		8000);
 	refused(&(struct script){.lie_at = VHOST_USER_GET_QUEUE_NUM}, "answered with", 8000);
 	refused(&(struct script){.close_at = VHOST_USER_SET_OWNER}, "closed", 8000);
 	refused(&(struct script){.features = 1ULL << VHOST_USER_F_PROTOCOL_FEATURES},
@@ -211,6 +211,7 @@ static void test_refused(void **state)
 
 static void test_nobody_there(void **state)
 {
+	char dir[] = "/tmp/vu-hostile-XXXXXX", path[64], text[128];
 	struct error err = {0};
 	struct plane *plane;
 	struct pb pb;
@@ -220,10 +221,13 @@ static void test_nobody_there(void **state)
 	assert_text(err, "nobody listens");
 	assert_true(pb_open_plane(&pb, "vhost-user", "server=on", &plane, &err) < 0);
 	assert_text(err, "socket=PATH");
-	assert_true(pb_open_plane(&pb, "vhost-user", "socket=/tmp/vu-srv,server=on,wait=50", &plane,
-				  &err) < 0);
+	assert_non_null(mkdtemp(dir));
+	snprintf(path, sizeof(path), "%s/s", dir);
+	snprintf(text, sizeof(text), "socket=%s,server=on,wait=50", path);
+	assert_true(pb_open_plane(&pb, "vhost-user", text, &plane, &err) < 0);
 	assert_text(err, "no back-end has connected");
-	assert_int_equal(access("/tmp/vu-srv", F_OK), -1);
+	assert_int_equal(access(path, F_OK), -1);
+	rmdir(dir);
 	pb_done(&pb);
 }
 
@@ -255,7 +259,7 @@ static void run_done(struct running *r)
 /* Runs the main loop until the back-end was met so often, or the guest's link is so. */
 static void run_until(struct running *r, unsigned met, int link)
 {
-	for (unsigned i = 0; i < 2000 && (r->b.met != met || r->pb.link != link); i++)
+	for (unsigned i = 0; i < PATIENCE_MS / 5 && (r->b.met != met || r->pb.link != link); i++)
 		pb_run(&r->pb, 5);
 	assert_int_equal(r->b.met, met);
 	assert_int_equal(r->pb.link, link);
@@ -320,15 +324,18 @@ static void test_comes_back(void **state)
 static void test_comes_back_wrong(void **state)
 {
 	struct running r;
-	unsigned turn;
+	unsigned turn, tries = 0;
 
 	run_with(&r, &(struct script){0}, 1);
 	backend_stop(&r.b);
 	pb_run(&r.pb, 20);
 	r.b.script.hang_at = VHOST_USER_SET_FEATURES;
 	backend_listen(&r.b);
-	turn = longest_turn(&r.pb, 3000);
-	if (turn > 1000) /* it is 1 on a machine at rest; a hang is 2000 */
+	/* It is 1 on a machine at rest, and each attempt with it is a hang of 2000. */
+	do {
+		turn = longest_turn(&r.pb, 3000);
+	} while (turn > 1000 && tries++ < 10);
+	if (turn > 1000)
 		fail_msg("the main loop stood still for %u ms", turn);
 	backend_stop(&r.b);
 	r.b.script.hang_at = 0;

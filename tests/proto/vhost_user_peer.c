@@ -179,10 +179,10 @@ static void session(unsigned pairs, bool packed, bool server)
 	peer_init(&peer, pairs, server);
 	peer_start(&peer);
 	pb_init(&pb, pairs, 256, packed);
-	snprintf(opts, sizeof(opts), "socket=%s,server=%s,wait=20000,link-down-after=100",
+	snprintf(opts, sizeof(opts), "socket=%s,server=%s,wait=60000,link-down-after=100",
 		 peer.sock, server ? "on" : "off");
 	pb_open(&pb, "vhost-user", opts);
-	flow_resumes(&pb, &f, 20000);
+	flow_resumes(&pb, &f, PATIENCE_MS);
 	while (f.got < 2000)
 		flow_run(&pb, &f, 10);
 	print_message("%u pair(s), %s, %s: %llu frames there and back\n", pairs,
@@ -194,11 +194,11 @@ static void session(unsigned pairs, bool packed, bool server)
 		peer_kill(&peer);
 		flow_run(&pb, &f, 5);
 		/* Every second time, long enough for the guest to see its link go down. */
-		for (unsigned n10 = 0; i % 2 == 0 && pb.link != 0 && n10 < 1000; n10++)
+		for (unsigned n10 = 0; i % 2 == 0 && pb.link != 0 && n10 < PATIENCE_MS / 10; n10++)
 			flow_run(&pb, &f, 10);
 		assert_true(i % 2 || pb.link == 0);
 		peer_start(&peer);
-		ms = flow_resumes(&pb, &f, 20000);
+		ms = flow_resumes(&pb, &f, PATIENCE_MS);
 		worst = MAX(worst, ms);
 		flow_run(&pb, &f, 100);
 		assert_true(i % 2 || pb.link == 1);
@@ -212,7 +212,7 @@ static void session(unsigned pairs, bool packed, bool server)
 	for (unsigned i = 0; i < 20; i++) {
 		pb_stop(&pb);
 		assert_int_equal(pb_start(&pb, pb.plane, &err), 0);
-		flow_resumes(&pb, &f, 5000);
+		flow_resumes(&pb, &f, PATIENCE_MS);
 		flow_run(&pb, &f, 20);
 	}
 	pb_check_rings(&pb);

@@ -9,12 +9,10 @@
  */
 #include "chip_bed.h"
 
-#define LIMIT (20 * NSEC_PER_SEC)
-
 /* The interrupt, as the vCPU would see it. */
 static inline bool wait_line(struct bed *b)
 {
-	uint64_t end = clock_ns() + LIMIT;
+	uint64_t end = clock_ns() + PATIENCE_NS;
 	bool up = false;
 
 	while (!up && clock_ns() < end) {

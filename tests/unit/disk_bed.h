@@ -100,7 +100,7 @@ static inline uint32_t bed_wait(struct disk_bed *b, unsigned queue, void **cooki
 	uint32_t written = 0;
 	void *which = NULL;
 
-	for (unsigned i = 0; i < 5000; i++) {
+	for (unsigned i = 0; i < PATIENCE_MS; i++) {
 		int n = vdrv_get(b->gv.drv[queue], &which, &written);
 
 		assert_true(n >= 0);

@@ -348,10 +348,10 @@ static inline bool guest_recv(struct guest *g, int timeout_ms)
 	}
 }
 
-/** Receives until a frame of the given IP protocol (and IP version) comes, for 3 s. */
+/** Receives until a frame of the given IP protocol (and IP version) comes; false if none does. */
 static inline bool guest_expect(struct guest *g, uint16_t type, uint8_t proto)
 {
-	while (guest_recv(g, 3000)) {
+	while (guest_recv(g, PATIENCE_MS)) {
 		if (load_be16(g->rx + 12) == type &&
 		    (type == ETHER_ARP || g->rx[type == ETHER_IPV4 ? 23 : 20] == proto))
 			return true;

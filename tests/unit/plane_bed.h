@@ -314,7 +314,8 @@ static inline void pb_check_rings(struct pb *pb)
 	for (unsigned pair = 0; pair < pb->pairs; pair++) {
 		struct pb_queue *tx = &pb->q[2 * pair + 1];
 
-		for (unsigned i = 0; i < 500 && tx->nfree < pb->queues[1].cfg.size; i++) {
+		for (unsigned i = 0; i < PATIENCE_MS / 2 && tx->nfree < pb->queues[1].cfg.size;
+		     i++) {
 			pb_run(pb, 2);
 			pb_reclaim(pb, pair);
 		}

@@ -56,7 +56,7 @@ static inline void host_put(int fd, uint64_t seq)
 static inline void exchange(struct pb *pb, int host, uint64_t *seq, unsigned n)
 {
 	uint64_t from = *seq, got_host = from, got_guest = from, sent = from, s;
-	uint64_t end = clock_ns() + 10 * NSEC_PER_SEC;
+	uint64_t end = clock_ns() + PATIENCE_NS;
 
 	while ((got_host < from + n || got_guest < from + n) && clock_ns() < end) {
 		uint64_t behind = MIN(got_host, got_guest);

@@ -90,7 +90,7 @@ static struct block_request *wait_one(struct rig *r)
 {
 	struct block_request *done;
 
-	for (unsigned i = 0; i < 2000; i++) {
+	for (unsigned i = 0; i < PATIENCE_MS / 10; i++) {
 		struct pollfd p = {.fd = r->q->fd, .events = POLLIN};
 
 		if (block_queue_reap(r->q, &done, 1))
@@ -213,7 +213,7 @@ static void test_cancel(void **state)
 	pid = server_pid(r);
 	assert_int_equal(kill(pid, SIGKILL), 0);
 	block_queue_submit(r->q, &req);
-	for (unsigned i = 0; i < 100 && req.result != -ECANCELED; i++) {
+	for (unsigned i = 0; i < PATIENCE_MS / 10 && req.result != -ECANCELED; i++) {
 		struct block_request *done;
 
 		block_queue_start(r->q);

@@ -148,7 +148,7 @@ static int request(struct fixture *f, const char *method, const char *path, cons
 		 "%s %s HTTP/1.1\r\nHost: x\r\nConnection: close\r\nContent-Length: %zu\r\n\r\n%s",
 		 method, path, strlen(body), body);
 	send_text(fd, text);
-	receive(f, fd, NULL, 5000);
+	receive(f, fd, NULL, PATIENCE_MS);
 	close(fd);
 	sscanf(f->reply, "HTTP/1.1 %d", &status);
 	return status;
@@ -224,7 +224,7 @@ static void test_keep_alive(void **state)
 
 	send_text(fd, one);
 	send_text(fd, one);
-	receive(f, fd, "}HTTP/1.1 200", 5000);
+	receive(f, fd, "}HTTP/1.1 200", PATIENCE_MS);
 	assert_reply(f, "}HTTP/1.1 200");
 	close(fd);
 }
@@ -235,7 +235,7 @@ static int subscribe(struct fixture *f)
 
 	assert_true(fd >= 0);
 	send_text(fd, "GET /api/v1/events HTTP/1.1\r\nHost: x\r\n\r\n");
-	receive(f, fd, "\r\n\r\n", 5000);
+	receive(f, fd, "\r\n\r\n", PATIENCE_MS);
 	return fd;
 }
 
@@ -247,11 +247,11 @@ static void test_events(void **state)
 	assert_reply(f, "200 OK");
 	assert_reply(f, "application/x-ndjson");
 	control_event(f->control, "link", json_pack("{s:s}", "id", "net0"));
-	receive(f, a, "}}\n", 5000);
+	receive(f, a, "}}\n", PATIENCE_MS);
 	assert_reply(f, "\"event\":\"link\",\"detail\":{\"id\":\"net0\"}}\n");
 	close(a);
 	control_event(f->control, "paused", NULL);
-	receive(f, b, "paused", 5000);
+	receive(f, b, "paused", PATIENCE_MS);
 	assert_reply(f, "\"event\":\"link\"");
 	assert_reply(f, "\"event\":\"paused\",\"detail\":{}}\n");
 	close(b);
@@ -270,7 +270,7 @@ static void test_subscribers(void **state)
 	assert_int_equal(request(f, "GET", "/api/v1/events", ""), 503);
 	for (unsigned i = 0; i < CONTROL_SUBSCRIBERS; i++)
 		close(fds[i]);
-	for (unsigned i = 0; i < 100; i++) {
+	for (unsigned i = 0; i < PATIENCE_S * 20; i++) {
 		fd = subscribe(f);
 		if (strstr(f->reply, "200 OK"))
 			break;
@@ -290,7 +290,7 @@ static void test_end(void **state)
 
 	control_event(f->control, "ended", NULL);
 	loop_post(f->loop, close_control, f);
-	receive(f, fd, NULL, 5000);
+	receive(f, fd, NULL, PATIENCE_MS);
 	assert_reply(f, "\"event\":\"ended\"");
 	assert_reply(f, "\r\n0\r\n");
 	close(fd);

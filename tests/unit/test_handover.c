@@ -78,7 +78,7 @@ static void move_loaded(struct pb *pb, int host, uint64_t *seq, const char *back
 		if (i == 30 && move(pb, backend, "", ho, &err))
 			fail_msg("%s", err.text);
 	}
-	for (end = clock_ns() + 20 * NSEC_PER_SEC; clock_ns() < end;) {
+	for (end = clock_ns() + PATIENCE_NS; clock_ns() < end;) {
 		while (host_get(host, &s))
 			assert_int_equal(s, to_host++);
 		while (pb_recv(pb, 0, &s))

@@ -168,7 +168,7 @@ static void test_ring_threads(void **state)
 		if (ring_get(ring, n))
 			n++;
 		else
-			assert_int_equal(poll(&p, 1, 5000), 1);
+			assert_int_equal(poll(&p, 1, PATIENCE_MS), 1);
 	}
 	pthread_join(thread, NULL);
 	frame_ring_destroy(ring);

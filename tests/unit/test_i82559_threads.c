@@ -32,7 +32,7 @@ static uint32_t load(uint8_t *p, unsigned at)
 
 static void wait_status(uint8_t *p, uint32_t bit)
 {
-	uint64_t end = clock_ns() + LIMIT;
+	uint64_t end = clock_ns() + PATIENCE_NS;
 
 	while (!(load(p, 0) & bit))
 		if (clock_ns() > end)

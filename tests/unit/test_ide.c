@@ -7,7 +7,7 @@
 
 #define CMD   0x1f0
 #define CTL   0x3f6
-#define TRIES 5000
+#define TRIES PATIENCE_MS
 
 static uint8_t in(struct disk_bed *b, uint16_t port)
 {

@@ -165,7 +165,7 @@ static void too_few_buffers(void **state)
 	start = clock_ns();
 	while (!guest_recv(bed, 0, &got)) {
 		bed_step(bed);
-		assert_true(clock_ns() - start < 2 * NSEC_PER_SEC);
+		assert_true(clock_ns() - start < PATIENCE_NS);
 	}
 	assert_int_equal(got.len, 60);
 	assert_counted(bed, 0, 4, 3, PLANE_DROP_NO_RX_BUFFER);
@@ -277,7 +277,7 @@ static void backend_fails(void **state)
 	bed->wire->queues[0].recv_error = 0;
 	while (!guest_recv(bed, 0, &got)) {
 		bed_step(bed);
-		assert_true(clock_ns() - start < 2 * NSEC_PER_SEC);
+		assert_true(clock_ns() - start < PATIENCE_NS);
 	}
 }
 
@@ -487,7 +487,7 @@ static void moderation(void **state)
 	put(0, 60, 1);
 	while (!bed_signals(r->pq.call_fd)) {
 		bed_step(bed);
-		assert_true(clock_ns() - start < 5 * NSEC_PER_SEC);
+		assert_true(clock_ns() - start < PATIENCE_NS);
 	}
 	assert_true(clock_ns() - start >= 30 * NSEC_PER_MSEC);
 	assert_got(0, 60, 1);

@@ -24,7 +24,6 @@
 #define HOST_IP	 0x0a4d0001 /* 10.77.0.1 */
 #define GUEST_IP 0x0a4d0002
 #define PORT	 4000
-#define TIMEOUT	 (20 * NSEC_PER_SEC)
 
 static struct bed *bed;
 static int sock = -1;
@@ -209,7 +208,7 @@ static void guest_to_host(void **state)
 		while (!guest_send(bed, 1, &off, frame, len, NULL))
 			guest_reclaim(bed, 1);
 		if (i % 100 == 99 || i == total - 1) {
-			uint64_t end = clock_ns() + TIMEOUT;
+			uint64_t end = clock_ns() + PATIENCE_NS;
 
 			while (received <= i && clock_ns() < end) {
 				ssize_t n = recv(sock, in, sizeof(in), MSG_DONTWAIT);
@@ -236,7 +235,7 @@ static void host_to_guest(void **state)
 	need_privilege();
 	guest_post(bed, 0, 64, 1526, NULL);
 	for (uint32_t i = 0; i < total; i++) {
-		uint64_t end = clock_ns() + TIMEOUT;
+		uint64_t end = clock_ns() + PATIENCE_NS;
 
 		fill(data, 1 + i % 1472, i);
 		assert_true(sendto(sock, data, 1 + i % 1472, 0, (void *)&to, sizeof(to)) > 0);
@@ -252,7 +251,7 @@ static void segmentation(void **state)
 {
 	static uint8_t frame[SLOT], data[SLOT], in[SLOT];
 	struct sockaddr_in to = address(GUEST_IP);
-	uint64_t end = clock_ns() + TIMEOUT;
+	uint64_t end = clock_ns() + PATIENCE_NS;
 	uint32_t len = 0, n = 0;
 	struct net_offload off;
 	int size = 1000;
@@ -296,7 +295,7 @@ static void queue_pairs(void **state)
 	for (unsigned pair = 0; pair < 2; pair++)
 		guest_post(bed, 2 * pair, 64, 1526, NULL);
 	for (unsigned i = 0; i < 20; i++) {
-		uint64_t end = clock_ns() + TIMEOUT;
+		uint64_t end = clock_ns() + PATIENCE_NS;
 		struct net_offload off;
 		uint32_t len = make_udp(frame, data, 100, &off);
 		unsigned pair = i / 5 % 2 ? 0 : 1;

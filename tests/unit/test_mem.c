@@ -256,7 +256,8 @@ static void test_hugepages(void **state)
 struct reader {
 	struct guest_mem *gm;
 	bool stop;
-	uint64_t rounds, found;
+	_Atomic uint64_t rounds;
+	uint64_t found;
 };
 
 static void *reader_fn(void *arg)
@@ -302,7 +303,8 @@ static void test_quiesce(void **state)
 					      &readers[i], NULL),
 				 0);
 	}
-	for (uint64_t end = clock_ns() + NSEC_PER_SEC; clock_ns() < end; changes++) {
+	for (uint64_t end = clock_ns() + NSEC_PER_SEC;
+	     clock_ns() < end || !readers[0].rounds || !readers[1].rounds; changes++) {
 		assert_int_equal(guest_mem_add_ram(gm, "comes", MIB, MIB, NULL, NULL), 0);
 		assert_int_equal(guest_mem_remove_ram(gm, MIB, NULL), 0);
 	}

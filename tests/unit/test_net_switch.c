@@ -422,7 +422,7 @@ static void set_up(const char *ifname, bool up)
 
 static bool becomes(struct fake_host *h, struct nic *nic, bool carrier)
 {
-	uint64_t end = clock_ns() + 5 * NSEC_PER_SEC;
+	uint64_t end = clock_ns() + PATIENCE_NS;
 	struct nic_state now;
 
 	do {

@@ -119,7 +119,7 @@ static void can_be_set(void **state)
 
 	set_time(r, 0x23);
 	got = clock_time(r);
-	assert_true(got >= want && got <= want + 2);
+	assert_true(got >= want && got <= want + PATIENCE_S);
 }
 
 static void formats(void **state)
@@ -155,7 +155,7 @@ static void update_interrupt(void **state)
 
 	get(r, C);
 	put(r, B, 0x12);
-	assert_true(wait_line(r, 3000));
+	assert_true(wait_line(r, PATIENCE_MS));
 	assert_int_equal(get(r, C) & 0x90, 0x90);
 	assert_false(r->h.lines[GSI]);
 	put(r, B, 0x02);
@@ -173,7 +173,7 @@ static void alarm_interrupt(void **state)
 	put(r, HOUR_ALARM, 0x23);
 	get(r, C);
 	put(r, B, 0x22);
-	assert_true(wait_line(r, 5000));
+	assert_true(wait_line(r, PATIENCE_MS));
 	assert_int_equal(get(r, C) & 0xa0, 0xa0);
 	assert_int_equal(get(r, HOUR), 0x23);
 	put(r, B, 0x02);
@@ -186,7 +186,7 @@ static void periodic_interrupt(void **state)
 	put(r, A, 0x2c); /* 16 Hz */
 	put(r, B, 0x42);
 	for (unsigned i = 0; i < 3; i++) {
-		assert_true(wait_line(r, 1000));
+		assert_true(wait_line(r, PATIENCE_MS));
 		assert_int_equal(get(r, C) & 0xc0, 0xc0);
 	}
 	rtc_reset(r->rtc);

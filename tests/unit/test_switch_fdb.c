@@ -108,8 +108,11 @@ static void test_many(void **state)
 			known++;
 		}
 	}
-	/* All of those that it was made for; with two places for each, hardly one in 100000 lacks. */
-	assert_true(known >= MANY - 10);
+	/*
+	 * All of those that it was made for but a few: with two places for each, four in 100000 lack
+	 * on average, by a random seed. With one place it would be hundreds.
+	 */
+	assert_true(known >= MANY - 100);
 	fdb_each(fdb, tally, &listed);
 	assert_int_equal(listed, known);
 	/* More than it can hold: what is refused is refused, the rest is right. */

@@ -4,15 +4,12 @@
  * they can: they lose none, get none out of order, and get what was sent.
  */
 #include "switch_bed.h"
+#include "unit.h"
 
 #include <pthread.h>
-#include <setjmp.h>
-#include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <unistd.h>
-
-#include <cmocka.h>
 
 #define WINDOW 64U
 #define ROUNDS 15U /* of every kind of misbehaviour */
@@ -172,14 +169,17 @@ static void run(unsigned workers, bool packed)
 		usleep(500);
 		restart(m);
 	}
-	for (unsigned i = 0; i < 2000 && a.got == before; i++)
-		usleep(10000);
+	for (unsigned i = 0; i < PATIENCE_MS && a.got == before; i++)
+		usleep(1000);
 	a.stop = b.stop = true;
 	pthread_join(ta, NULL);
 	pthread_join(tb, NULL);
-	usleep(100000);
-	take_frames(&a);
-	take_frames(&b);
+	for (unsigned i = 0; i < PATIENCE_MS && (a.got != b.sent || b.got != a.sent); i++) {
+		usleep(1000);
+		take_frames(&a);
+		take_frames(&b);
+	}
+	usleep(20000); /* the worker, too, knows that they are gone */
 	if (a.wrong || b.wrong)
 		fail_msg("a frame of the neighbours was %s", a.wrong ? a.wrong : b.wrong);
 	assert_true(a.got > before);

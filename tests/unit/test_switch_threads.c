@@ -4,16 +4,13 @@
  * go, queues that stop, under load. Run under ThreadSanitizer too.
  */
 #include "switch_bed.h"
+#include "unit.h"
 
 #include "switch/counters.h"
 
 #include <pthread.h>
-#include <setjmp.h>
-#include <stdarg.h>
 #include <stdio.h>
 #include <unistd.h>
-
-#include <cmocka.h>
 
 #define FRAMES 30000U
 
@@ -23,7 +20,7 @@ struct sender {
 	unsigned npairs;
 	_Atomic bool stop;
 	uint64_t sent;
-	uint64_t received;
+	_Atomic uint64_t received;
 	bool wrong;
 };
 
@@ -86,6 +83,14 @@ static void finish(struct sender *s, pthread_t thread)
 	assert_false(s->wrong);
 }
 
+/* Something came to it: threads that are not let run send nothing. */
+static void await_frames(struct sender *s)
+{
+	for (unsigned i = 0; i < PATIENCE_MS && !s->received; i++)
+		usleep(1000);
+	assert_true(s->received > 0);
+}
+
 /* Three ports, of which two send to the third: with two workers its queue has two writers. */
 static void run(unsigned workers, unsigned pairs)
 {
@@ -115,9 +120,9 @@ static void run(unsigned workers, unsigned pairs)
 			received += out.frames;
 		}
 	}
+	await_frames(&s[2]);
 	for (unsigned i = 0; i < 3; i++)
 		finish(&s[i], threads[i]);
-	assert_true(s[2].received > 0);
 	bed_check_balance(sw);
 	sw_destroy(sw);
 	for (unsigned i = 0; i < 3; i++)
@@ -170,9 +175,10 @@ static void test_changes(void **state)
 		usleep(1000);
 		bed_remove(c);
 	}
+	await_frames(&sa);
+	await_frames(&sb);
 	finish(&sa, ta);
 	finish(&sb, tb);
-	assert_true(sa.received > 0 && sb.received > 0);
 	sw_destroy(sw);
 	bed_free(a);
 	bed_free(b);
@@ -188,14 +194,18 @@ static void test_sleep(void **state)
 	uint8_t frame[64], got[2048];
 
 	for (unsigned round = 0; round < 5; round++) {
-		usleep(20000);
-		sw_worker_read(sw_worker_at(sw, 0), &before);
-		usleep(100000);
-		sw_worker_read(sw_worker_at(sw, 0), &after);
+		/* It lies down as soon as it is let run, and then stands still. */
+		for (unsigned i = 0; i < PATIENCE_S * 10; i++) {
+			sw_worker_read(sw_worker_at(sw, 0), &before);
+			usleep(100000);
+			sw_worker_read(sw_worker_at(sw, 0), &after);
+			if (before.steps == after.steps)
+				break;
+		}
 		assert_int_equal(before.steps, after.steps);
 		bed_frame(frame, 64, 2, 1, 0);
 		bed_send(a, 0, frame, 64, NULL);
-		for (unsigned i = 0; i < 1000 && !bed_recv(b, 0, got, NULL); i++)
+		for (unsigned i = 0; i < PATIENCE_MS && !bed_recv(b, 0, got, NULL); i++)
 			usleep(1000);
 		sw_worker_read(sw_worker_at(sw, 0), &after);
 		assert_true(after.sleeps > before.sleeps || after.steps > before.steps);

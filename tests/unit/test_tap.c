@@ -164,7 +164,7 @@ static void test_send_receive(void **state)
 	assert_false(readable(hn->ops->poll_fd(hn, 0), 0));
 	local_frame(out, 90, 0x22);
 	assert_int_equal(send(fd, out, 90, 0), 90);
-	assert_true(readable(hn->ops->poll_fd(hn, 0), 1000));
+	assert_true(readable(hn->ops->poll_fd(hn, 0), PATIENCE_MS));
 	assert_int_equal(hn->ops->recv(hn, 0, room, 2, &off), 90);
 	assert_memory_equal(in, out, 90);
 	assert_int_equal(off.gso_type, 0);
@@ -245,7 +245,7 @@ static void test_offloads_from_kernel(void **state)
 	fd = socket(AF_INET, SOCK_DGRAM, 0);
 	/* A UDP datagram with its checksum left to us, because we said that we can. */
 	assert_int_equal(sendto(fd, big, 1000, 0, (struct sockaddr *)&peer, sizeof(peer)), 1000);
-	while (readable(hn->ops->poll_fd(hn, 0), 1000) &&
+	while (readable(hn->ops->poll_fd(hn, 0), PATIENCE_MS) &&
 	       (n = hn->ops->recv(hn, 0, &room, 1, &off)) != 1042)
 		;
 	assert_int_equal(n, 1042);
@@ -255,7 +255,7 @@ static void test_offloads_from_kernel(void **state)
 	/* Without the offload the kernel does it itself. */
 	assert_int_equal(hn->ops->set_offloads(hn, 0), 0);
 	assert_int_equal(sendto(fd, big, 1000, 0, (struct sockaddr *)&peer, sizeof(peer)), 1000);
-	while (readable(hn->ops->poll_fd(hn, 0), 1000) &&
+	while (readable(hn->ops->poll_fd(hn, 0), PATIENCE_MS) &&
 	       (n = hn->ops->recv(hn, 0, &room, 1, &off)) != 1042)
 		;
 	assert_int_equal(n, 1042);
@@ -290,7 +290,7 @@ static void tso_round_trip(uint32_t offloads, bool whole)
 	ssize_t n;
 
 	assert_int_equal(a->ops->send(a, 0, &f, 1), 1);
-	while (readable(b->ops->poll_fd(b, 0), frames ? 50 : 1000)) {
+	while (readable(b->ops->poll_fd(b, 0), bytes < 20000 ? PATIENCE_MS : 50)) {
 		struct packet got = k;
 
 		n = b->ops->recv(b, 0, &room, 1, &off);
@@ -398,7 +398,7 @@ static void test_multiqueue(void **state)
 	}
 	for (unsigned i = 0; i < 8; i++)
 		assert_int_equal(send(fd, out, 100, 0), 100);
-	while (readable(hn->ops->poll_fd(hn, 0), got < 8 ? 1000 : 0) &&
+	while (readable(hn->ops->poll_fd(hn, 0), got < 8 ? PATIENCE_MS : 0) &&
 	       hn->ops->recv(hn, 0, &room, 1, &off) == 100)
 		got++;
 	assert_int_equal(got, 8);
@@ -481,7 +481,7 @@ static void test_fd_without_header(void **state)
 	assert_int_equal(hn->ops->send(hn, 0, &f, 1), 1);
 	assert_int_equal(recv(raw, in, 100, 0), 100);
 	assert_int_equal(send(raw, out, 100, 0), 100);
-	assert_true(readable(hn->ops->poll_fd(hn, 0), 1000));
+	assert_true(readable(hn->ops->poll_fd(hn, 0), PATIENCE_MS));
 	assert_int_equal(hn->ops->recv(hn, 0, &room, 1, &off), 100);
 	assert_memory_equal(in, out, 100);
 	close(raw);

@@ -21,7 +21,7 @@ static bool have_vduse(struct vduse_net *v, char path[64])
 /* n frames there and back, each once and in order. */
 static void there_and_back(struct pb *pb, uint64_t *seq, unsigned n)
 {
-	uint64_t sent = *seq, got = *seq, s, end = clock_ns() + 20 * NSEC_PER_SEC;
+	uint64_t sent = *seq, got = *seq, s, end = clock_ns() + PATIENCE_NS;
 
 	while (got < *seq + n && clock_ns() < end) {
 		while (sent < *seq + n && sent - got < 64 && pb_send(pb, 0, sent))

@@ -368,7 +368,8 @@ static void test_broken_ring(void **state)
 
 	bed_start(b, 1, NULL);
 	bed_send(b, 0, &sg, 1, 0, b);
-	for (unsigned i = 0; i < 2000 && !(gv_status(&b->gv) & VIRTIO_STATUS_NEEDS_RESET); i++)
+	for (unsigned i = 0; i < PATIENCE_MS && !(gv_status(&b->gv) & VIRTIO_STATUS_NEEDS_RESET);
+	     i++)
 		usleep(1000);
 	assert_true(gv_status(&b->gv) & VIRTIO_STATUS_NEEDS_RESET);
 	bed_start(b, 1, NULL);

@@ -11,6 +11,15 @@
 
 #include <string.h>
 
+/*
+ * How long a test waits for another thread, or process, before it says that what it waits for never
+ * comes. It costs nothing where all is well, and a machine that has other things to do may let
+ * anybody stand still for seconds.
+ */
+#define PATIENCE_S  60
+#define PATIENCE_MS (PATIENCE_S * 1000)
+#define PATIENCE_NS (PATIENCE_S * NSEC_PER_SEC)
+
 /** The error's text contains part. */
 #define assert_text(err, part)                                                \
 	do {                                                                  \
