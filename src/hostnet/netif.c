@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "hostnet/netif.h"
 
+#include "hostnet/ovs.h"
+
 #include <errno.h>
 #include <linux/ethtool.h>
 #include <linux/if_bridge.h>
@@ -218,6 +220,8 @@ int netif_join_bridge(const char *name, const char *bridge, struct error *err)
 
 	if (strlen(bridge) >= IFNAMSIZ || !index)
 		return netif_bridge_error(name, bridge, -ENODEV, err);
+	if (ovs_owns(bridge))
+		return ovs_add_port(bridge, name, err);
 	if (netif_master(name) == index)
 		return 0;
 	rc = netif_ioctl(bridge, SIOCBRADDIF, &ifr);

@@ -38,7 +38,7 @@ int netif_driver(const char *name, char driver[32], char bus[32]);
 /** The index of the bridge (or bond) it is a port of, 0 for none, or a negative errno. */
 int netif_master(const char *name);
 
-/** Makes it a port of the bridge, unless it is that already. */
+/** Makes it a port of the bridge, the kernel's own or Open vSwitch's, unless it is that already. */
 int netif_join_bridge(const char *name, const char *bridge, struct error *err);
 
 #endif

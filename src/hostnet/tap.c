@@ -4,6 +4,7 @@
 #include "base/iov.h"
 #include "base/log.h"
 #include "hostnet/netif.h"
+#include "hostnet/ovs.h"
 #include "net/ether.h"
 
 #include <errno.h>
@@ -457,12 +458,20 @@ static void tap_counters(struct hostnet *hn, unsigned queue, struct hostnet_coun
 
 static void tap_close(struct hostnet *hn)
 {
-	tap_free(to_tap(hn), true);
+	struct tap *tap = to_tap(hn);
+	bool in_ovs = ovs_has_port(tap->ifname);
+	char ifname[IFNAMSIZ];
+
+	memcpy(ifname, tap->ifname, sizeof(ifname));
+	tap_free(tap, true);
+	/* One that went with its descriptors would leave a record behind. */
+	if (in_ovs && !if_nametoindex(ifname))
+		ovs_forget_port(ifname);
 }
 
 static const struct option_key tap_keys[] = {
 	{"ifname", "NAME", "the TAP interface; made if it is not there (default: a new tapN)"},
-	{"bridge", "NAME", "the bridge to make it a port of"},
+	{"bridge", "NAME", "the bridge, also of Open vSwitch, to make it a port of"},
 	{"fd", "N[+N…]", "open TAP descriptors, one a queue pair, instead of ifname="},
 	{NULL},
 };
