@@ -108,7 +108,12 @@ int sriov_set(const char *ifname, unsigned vf, const struct sriov_settings *sett
 				 "%s: the driver cannot set one of these: try them one by one",
 				 ifname);
 	default:
-		return error_set(err, ret, "%s: the driver refuses to set virtual function %u: %s",
-				 ifname, vf, error_name(ret));
+		return error_set(err, ret,
+				 "%s: the driver refuses to set virtual function %u: %s%s", ifname,
+				 vf, error_name(ret),
+				 settings->has_rate && settings->rate
+					 ? ": for a rate the interface's link has to be up, and at "
+					   "least as fast"
+					 : "");
 	}
 }
