@@ -273,9 +273,10 @@ static int join(struct ide *ide, const struct disk_params *params, struct disk *
 				 "an IDE disk has sectors of 512 bytes, this image of %u: use "
 				 "cache=writeback, or another model",
 				 params->block->block_size);
-	disk = calloc(1, sizeof(*disk));
+	disk = aligned_alloc(CACHE_LINE, sizeof(*disk));
 	if (!disk)
 		return error_set(err, -ENOMEM, "%s: out of memory", params->id);
+	memset(disk, 0, sizeof(*disk));
 	ch = ide->channels[unit / 2];
 	ret = block_queue_open(params->block, 1, &disk->io, err);
 	if (!ret)
@@ -286,7 +287,6 @@ static int join(struct ide *ide, const struct disk_params *params, struct disk *
 		return ret;
 	}
 	disk_init(&disk->disk, &ide_disk_ops, params);
-	disk->ide = ide;
 	disk_worker_park(&ch->worker);
 	ch->disks[unit % 2] = disk;
 	disk_worker_unpark(&ch->worker);
@@ -323,11 +323,7 @@ static void ide_resized(struct disk *disk)
 
 static void ide_counters(struct disk *disk, struct disk_counters *sum)
 {
-	const struct ide *ide = container_of(disk, struct ide_disk, disk)->ide;
-
-	for (unsigned i = 0; i < 2; i++)
-		if (ide->channels[i]->disks[0] && disk == &ide->channels[i]->disks[0]->disk)
-			disk_counters_add(sum, &ide->channels[i]->c);
+	disk_counters_add(sum, &container_of(disk, struct ide_disk, disk)->c);
 }
 
 static const struct option_key keys[] = {

@@ -49,10 +49,10 @@ struct ide;
 
 struct ide_disk {
 	struct disk disk; /* first */
-	struct ide *ide;
 	struct block_queue *io;
 	unsigned multi; /* sectors of a block in READ and WRITE MULTIPLE; 0: not set */
 	bool write_through;
+	struct disk_counters c; /* written with the channel's lock */
 };
 
 enum ide_op { IDE_NONE, IDE_READ, IDE_WRITE, IDE_FLUSH };
@@ -101,7 +101,6 @@ struct ide_channel {
 	uint64_t req_epoch; /* written with the lock, as in_flight */
 	bool in_flight;
 	struct quiesce_reader reader;
-	struct disk_counters c;
 	uint8_t buffer[IDE_BUFFER] __attribute__((aligned(4096)));
 };
 

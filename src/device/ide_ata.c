@@ -40,7 +40,7 @@ void ide_end(struct ide_channel *ch, uint8_t error)
 	ch->status = ATA_DRDY | ATA_DSC | (error ? ATA_ERR : 0);
 	ch->bm_status &= (uint8_t)~BM_ACTIVE;
 	if (error)
-		count_add(&ch->c.errors, 1);
+		count_add(&ide_selected(ch)->c.errors, 1);
 	ide_set_irq(ch, true);
 }
 

@@ -170,11 +170,11 @@ static uint8_t error_of(const struct block_request *req)
 	return req->op == BLOCK_READ && req->result != -ECANCELED ? ATA_E_UNC : ATA_E_ABRT;
 }
 
-/* A piece is done. */
-static void piece_done(struct ide_channel *ch)
+/* A piece is done, by this disk, which the guest may have turned from with a reset. */
+static void piece_done(struct ide_channel *ch, struct ide_disk *disk)
 {
-	count_add(&ch->c.ops[ch->req.op], 1);
-	count_add(&ch->c.bytes[ch->req.op], ch->req.len);
+	count_add(&disk->c.ops[ch->req.op], 1);
+	count_add(&disk->c.bytes[ch->req.op], ch->req.len);
 	if (ch->req_epoch != ch->epoch)
 		return;
 	if (ch->req.result) {
@@ -210,7 +210,7 @@ static bool reap(struct ide_channel *ch)
 			continue;
 		pthread_mutex_lock(&ch->lock);
 		ch->in_flight = false;
-		piece_done(ch);
+		piece_done(ch, ch->disks[i]);
 		pthread_mutex_unlock(&ch->lock);
 		any = true;
 	}

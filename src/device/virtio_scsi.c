@@ -94,6 +94,28 @@ static void vs_reset(struct virtio_dev *vdev)
 		atomic_store(&vs->units[i].attention, SCSI_ATTENTION_RESET);
 }
 
+static struct virtio_scsi_disk *disk_new(unsigned nqueues)
+{
+	struct virtio_scsi_disk *disk = calloc(1, sizeof(*disk));
+	size_t size = nqueues * sizeof(*disk->c);
+
+	if (!disk)
+		return NULL;
+	disk->c = aligned_alloc(CACHE_LINE, size);
+	if (!disk->c) {
+		free(disk);
+		return NULL;
+	}
+	memset(disk->c, 0, size);
+	return disk;
+}
+
+static void disk_free(struct virtio_scsi_disk *disk)
+{
+	free(disk->c);
+	free(disk);
+}
+
 static void vs_destroy(struct virtio_dev *vdev)
 {
 	struct virtio_scsi *vs = virtio_scsi_of(vdev);
@@ -103,7 +125,7 @@ static void vs_destroy(struct virtio_dev *vdev)
 	free(vs->queues);
 	for (unsigned i = 0; i < vs->nunits; i++) {
 		block_close(vs->disks[i]->disk.block);
-		free(vs->disks[i]);
+		disk_free(vs->disks[i]);
 	}
 	virtio_scsi_ctrl_fini(vs);
 	virtio_pci_fini(&vs->vpci);
@@ -246,7 +268,7 @@ static int join(struct virtio_scsi *vs, const struct disk_params *params, struct
 	if (vs->nqueues > params->block->max_queues)
 		return error_set(err, -EINVAL, "queues=%u: this image can have %u", vs->nqueues,
 				 params->block->max_queues);
-	disk = calloc(1, sizeof(*disk));
+	disk = disk_new(vs->nqueues);
 	if (!disk)
 		return error_set(err, -ENOMEM, "%s: out of memory", params->id);
 	disk_init(&disk->disk, &virtio_scsi_disk_ops, params);
@@ -256,7 +278,7 @@ static int join(struct virtio_scsi *vs, const struct disk_params *params, struct
 	if (ret) {
 		for (unsigned i = 0; i < vs->nqueues; i++)
 			disk_vq_drop_block(&vs->queues[i], params->block);
-		free(disk);
+		disk_free(disk);
 		return ret;
 	}
 	vs->units[vs->nunits] = (struct scsi_disk){
@@ -306,13 +328,17 @@ static void vs_resized(struct disk *disk)
 	}
 }
 
-/* The queues are the controller's: what they counted is told with its first disk. */
+/* What the queues counted for no unit is told with the first one. */
 static void vs_counters(struct disk *disk, struct disk_counters *sum)
 {
-	struct virtio_scsi *vs = container_of(disk, struct virtio_scsi_disk, disk)->controller;
+	const struct virtio_scsi_disk *d = container_of(disk, struct virtio_scsi_disk, disk);
+	const struct virtio_scsi *vs = d->controller;
 
-	for (unsigned i = 0; i < vs->nqueues && disk == vs->units[0].disk; i++)
-		disk_counters_add(sum, &vs->queues[i].c);
+	for (unsigned i = 0; i < vs->nqueues; i++) {
+		disk_counters_add(sum, &d->c[i]);
+		if (disk == vs->units[0].disk)
+			disk_counters_add(sum, &vs->queues[i].c);
+	}
 }
 
 static const struct option_key keys[] = {

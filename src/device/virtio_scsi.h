@@ -55,6 +55,7 @@ struct virtio_scsi;
 struct virtio_scsi_disk {
 	struct disk disk; /* first */
 	struct virtio_scsi *controller;
+	struct disk_counters *c; /* one for each request queue, written by its worker */
 };
 
 /* A queue that the main loop serves. */

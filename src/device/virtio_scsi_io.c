@@ -23,6 +23,15 @@ static struct scsi_slot *scsi_of(struct disk_slot *slot)
 	return (struct scsi_slot *)(void *)slot->model;
 }
 
+/* Where a queue counts what it did for a unit, or for none. */
+static struct disk_counters *counters_of(struct disk_vq *q, const struct scsi_cmd *cmd)
+{
+	const struct virtio_scsi *vs = q->opaque;
+
+	return cmd->unit ? &vs->disks[cmd->unit - cmd->luns]->c[q->index - VSCSI_QUEUE_FIRST]
+			 : &q->c;
+}
+
 static void read_data(struct scsi_cmd *cmd, uint32_t offset, void *buf, uint32_t len)
 {
 	struct scsi_slot *s = container_of(cmd, struct scsi_slot, cmd);
@@ -42,7 +51,7 @@ static void answer(struct disk_vq *q, struct disk_slot *slot, uint8_t response)
 	uint32_t sense = MIN(s->cmd.sense_len, s->head_in - VIRTIO_SCSI_RESPONSE_HEAD);
 
 	if (response != VSCSI_S_OK || s->cmd.status != SCSI_GOOD)
-		count_add(&q->c.errors, 1);
+		count_add(&counters_of(q, &s->cmd)->errors, 1);
 	if (response == VSCSI_S_OK) {
 		store_le32(head, sense);
 		store_le32(head + 4, room - MIN(s->cmd.moved, room));
@@ -124,9 +133,10 @@ static void handle(struct disk_vq *q, struct disk_slot *slot)
 static void complete(struct disk_vq *q, struct disk_slot *slot)
 {
 	const struct block_request *req = &slot->req;
+	struct disk_counters *c = counters_of(q, &scsi_of(slot)->cmd);
 
-	count_add(&q->c.ops[req->op], 1);
-	count_add(&q->c.bytes[req->op], req->len);
+	count_add(&c->ops[req->op], 1);
+	count_add(&c->bytes[req->op], req->len);
 	go_on(q, slot, scsi_finish(&scsi_of(slot)->cmd, &slot->req));
 }
 

@@ -26,6 +26,13 @@ struct disk_bed {
 	unsigned next_slot;
 };
 
+/* Data that depend on a seed. */
+static inline void fill(uint8_t *p, size_t len, uint8_t seed)
+{
+	for (size_t i = 0; i < len; i++)
+		p[i] = (uint8_t)(seed + i * 7 + i / 251);
+}
+
 static inline void bed_image(struct disk_bed *b, uint64_t size)
 {
 	snprintf(b->path, sizeof(b->path), "/tmp/viaduct-disk.XXXXXX");

@@ -102,12 +102,6 @@ static void pio_out(struct disk_bed *b, const uint8_t *data, unsigned len)
 		bus_write(b->h.pio, CMD, data + i, 4);
 }
 
-static void fill(uint8_t *p, size_t len, uint8_t seed)
-{
-	for (size_t i = 0; i < len; i++)
-		p[i] = (uint8_t)(seed + i * 7 + i / 251);
-}
-
 static void test_identify(void **state)
 {
 	struct disk_bed *b = ide_with("serial=ATA-1");
@@ -312,6 +306,7 @@ static void test_units(void **state)
 	struct pci_dev *none;
 	struct disk *disk;
 	char text[256];
+	struct disk_counters master = {0}, slave = {0};
 	uint8_t id[512];
 
 	snprintf(text, sizeof(text), "model=ide,id=c,serial=SLAVE,path=%s", c->path);
@@ -322,6 +317,16 @@ static void test_units(void **state)
 	assert_true(irq_status(b) & ATA_DRQ);
 	pio_in(b, id, 512);
 	assert_memory_equal(id + 20, "LSVA E", 6);
+	/* READ SECTORS: each counts its own. */
+	out(b, CMD + 2, 1);
+	out(b, CMD + 7, 0x20);
+	assert_int_equal(irq_status(b), ATA_DRDY | ATA_DSC | ATA_DRQ);
+	pio_in(b, id, 512);
+	b->disk->ops->counters(b->disk, &master);
+	disk->ops->counters(disk, &slave);
+	assert_int_equal(master.ops[BLOCK_READ], 0);
+	assert_int_equal(slave.ops[BLOCK_READ], 1);
+	assert_int_equal(slave.bytes[BLOCK_READ], 512);
 	bed_free(b);
 	bed_free(c);
 	refused("model=ide,readonly=on", "cannot be read-only");

@@ -37,12 +37,6 @@ static uint8_t request(struct disk_bed *b, uint32_t type, uint64_t sector, void 
 	return request_at(b, 0, type, sector, data, len);
 }
 
-static void fill(uint8_t *p, size_t len, uint8_t seed)
-{
-	for (size_t i = 0; i < len; i++)
-		p[i] = (uint8_t)(seed + i * 7 + i / 251);
-}
-
 static uint64_t config(struct disk_bed *b, unsigned offset, unsigned size)
 {
 	return fake_read(&b->h, b->gv.device + offset, size);

@@ -91,12 +91,6 @@ static struct disk_bed *scsi_with(const char *options)
 	return scsi_queues(options, RQ + 1);
 }
 
-static void fill(uint8_t *p, size_t len, uint8_t seed)
-{
-	for (size_t i = 0; i < len; i++)
-		p[i] = (uint8_t)(seed + i * 7 + i / 251);
-}
-
 static void test_read_write(void **state)
 {
 	struct disk_bed *b = scsi_with("");
@@ -302,6 +296,7 @@ static void test_luns(void **state)
 	struct pci_dev *none;
 	struct disk *disk;
 	uint8_t list[256] = {0}, data[512], back[512];
+	struct disk_counters first = {0}, last = {0};
 	char text[256];
 
 	snprintf(text, sizeof(text), "model=virtio-scsi,id=b,path=%s,lun=5", c->path);
@@ -331,6 +326,15 @@ static void test_luns(void **state)
 	fill(data, 512, 1);
 	assert_int_equal(pread(d->fd, back, 512, 512), 512);
 	assert_memory_equal(data, back, 512);
+	/* Each counts its own. */
+	good(command_to(b, 0, 1, CDB(0x28, 0, 0, 0, 0, 1, 0, 0, 1), data, 512, false));
+	b->disk->ops->counters(b->disk, &first);
+	disk->ops->counters(disk, &last);
+	assert_int_equal(first.ops[BLOCK_WRITE], 1);
+	assert_int_equal(first.ops[BLOCK_READ], 0);
+	assert_int_equal(last.ops[BLOCK_WRITE], 1);
+	assert_int_equal(last.bytes[BLOCK_READ], 512);
+	assert_int_equal(last.errors, 1); /* the unit attention of before */
 	bed_free(b);
 	bed_free(c);
 	bed_free(d);
