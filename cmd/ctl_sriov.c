@@ -7,9 +7,11 @@
 
 #include <errno.h>
 #include <limits.h>
+#include <linux/capability.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <sys/resource.h>
+#include <sys/syscall.h>
 #include <unistd.h>
 
 #define SYSFS "/sys"
@@ -160,6 +162,15 @@ static int run_unbind(struct ctl *ctl, char **args, struct error *err)
 	return with_device(ctl, args[0], sriov_unbind, err);
 }
 
+/* Whether this process may lock memory without limit; a container's root often may not. */
+static bool may_lock_all(void)
+{
+	struct __user_cap_header_struct header = {.version = _LINUX_CAPABILITY_VERSION_3};
+	struct __user_cap_data_struct data[_LINUX_CAPABILITY_U32S_3] = {{0}};
+
+	return !syscall(SYS_capget, &header, data) && data[0].effective >> CAP_IPC_LOCK & 1;
+}
+
 static int run_check(struct ctl *ctl, char **args, struct error *err)
 {
 	struct sriov_finding findings[SRIOV_FINDINGS_MAX];
@@ -171,9 +182,9 @@ static int run_check(struct ctl *ctl, char **args, struct error *err)
 		return ret;
 	ctl->asked = true;
 	(void)getrlimit(RLIMIT_MEMLOCK, &limit);
-	/* Whoever may lock without limit is not counted. */
 	n = sriov_check(SYSFS, addr,
-			limit.rlim_cur == RLIM_INFINITY || !geteuid() ? UINT64_MAX : limit.rlim_cur,
+			limit.rlim_cur == RLIM_INFINITY || may_lock_all() ? UINT64_MAX
+									  : limit.rlim_cur,
 			findings, err);
 	for (int i = 0; i < n; i++) {
 		printf("%-9s %s  %s\n", findings[i].what, findings[i].ok ? "ok  " : "MISS",
