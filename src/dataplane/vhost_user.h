@@ -59,6 +59,7 @@ struct vu_plane {
 	struct loop_fd listener_fd;    /* server: watched while VU_DOWN */
 	struct loop_timer retry;
 	uint64_t lost_at;
+	bool hung_up; /* by us, lately: that back-end may have gone on for a while */
 	unsigned retry_ms;
 	bool reported; /* its absence has been logged */
 

@@ -26,7 +26,8 @@
  *
  * The kernel closes a killed process's sockets only after the last of its threads has let go of
  * its memory. So when the connection's end is seen, the rings are at rest, and what they say of
- * where they stand is final.
+ * where they stand is final. A back-end that is hung up on, because it did not answer in time, may
+ * go on until it notices, so where its rings stand is looked at again when one is met (hung_up).
  */
 #define RETRY_MIN_MS	 1
 #define RETRY_CONNECT_MS 50   /* connect() costs microseconds, and somebody is waiting */
@@ -113,22 +114,45 @@ static void vu_accept(struct loop_fd *watch, uint32_t events)
 		vu_connected(p, fd);
 }
 
+static void tell(struct vu_plane *p, bool there, const char *why)
+{
+	if (p->events && p->events->backend_changed)
+		p->events->backend_changed(p->events->opaque, there, why);
+}
+
+static void lost(struct vu_plane *p, bool by_us, const char *why)
+{
+	log_warn("%s: %s: %s; waiting for it to come back", p->id, p->path, why);
+	loop_remove(p->loop, &p->conn);
+	loop_remove(p->loop, &p->requests);
+	vhost_user_hang_up(&p->fe);
+	vu_rings_lost(p);
+	p->hung_up = by_us;
+	p->lost_at = clock_ns();
+	tell(p, false, why);
+	p->retry_ms = 0;
+	loop_timer_set(p->loop, &p->link_timer, p->lost_at + p->link_down_after * NSEC_PER_MSEC);
+	vu_look_out(p);
+}
+
+void vu_link_lost(struct vu_plane *p, const char *why)
+{
+	if (p->state == VU_UP)
+		lost(p, true, why);
+}
+
 /* The end of the connection, or something that nobody asked for. */
 static void vu_conn_event(struct loop_fd *watch, uint32_t events)
 {
 	struct vu_plane *p = watch->opaque;
 	char byte;
 
+	if (p->state != VU_UP)
+		return;
 	if (recv(watch->fd, &byte, 1, MSG_PEEK | MSG_DONTWAIT) > 0)
 		vu_link_lost(p, "the back-end sends what nobody asked for");
 	else
-		vu_link_lost(p, "the back-end has closed the connection");
-}
-
-static void tell(struct vu_plane *p, bool there, const char *why)
-{
-	if (p->events && p->events->backend_changed)
-		p->events->backend_changed(p->events->opaque, there, why);
+		lost(p, false, "the back-end has closed the connection");
 }
 
 /* The conversation went well: from here on the rings are the back-end's. */
@@ -142,7 +166,7 @@ static void vu_up(struct vu_plane *p)
 		loop_add(p->loop, &p->requests, EPOLLIN);
 	p->plane.link_up = true;
 	p->retry_ms = 0;
-	p->reported = false;
+	p->reported = p->hung_up = false;
 	loop_timer_cancel(p->loop, &p->link_timer);
 	if (p->lost_at) {
 		tell(p, true, "it is there again");
@@ -175,6 +199,7 @@ static void vu_met(struct vu_plane *p)
 	p->reported = true;
 	vu_rings_lost(p);
 	vhost_user_hang_up(&p->fe);
+	p->hung_up = true;
 	p->state = VU_DOWN;
 	p->retry_ms = MAX(p->retry_ms, RETRY_CONNECT_MS);
 	back_off(p, RETRY_MEET_MS);
@@ -211,22 +236,6 @@ static void vu_link_overdue(struct loop_timer *timer)
 	p->plane.link_up = false;
 	if (p->events)
 		p->events->link_changed(p->events->opaque, false);
-}
-
-void vu_link_lost(struct vu_plane *p, const char *why)
-{
-	if (p->state != VU_UP)
-		return;
-	log_warn("%s: %s: %s; waiting for it to come back", p->id, p->path, why);
-	loop_remove(p->loop, &p->conn);
-	loop_remove(p->loop, &p->requests);
-	vhost_user_hang_up(&p->fe);
-	vu_rings_lost(p);
-	p->lost_at = clock_ns();
-	tell(p, false, why);
-	p->retry_ms = 0;
-	loop_timer_set(p->loop, &p->link_timer, p->lost_at + p->link_down_after * NSEC_PER_MSEC);
-	vu_look_out(p);
 }
 
 int vu_link_init(struct vu_plane *p, struct error *err)

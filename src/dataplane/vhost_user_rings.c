@@ -104,6 +104,19 @@ static unsigned largest_ring(const struct vu_plane *p)
 	return size;
 }
 
+/* A ring's place when its owner has not told, or is gone. */
+static void find_place(struct vu_ring *r, const struct mem_table *table)
+{
+	unsigned mended = 0;
+
+	if (vhost_base_recover(&r->q.cfg, table, &r->q.state, &r->q.state) == 0)
+		vhost_base_mend(&r->q.cfg, table, &r->q.state, &mended);
+	if (mended)
+		log_info("%s: queue %u: %u buffers that the back-end had not finished with are "
+			 "returned empty",
+			 r->p->id, r->index, mended);
+}
+
 /* The order is QEMU's, which all back-ends know. */
 int vu_give_rings(struct vu_plane *p, struct error *err)
 {
@@ -118,9 +131,14 @@ int vu_give_rings(struct vu_plane *p, struct error *err)
 	if (rc == 0)
 		rc = vhost_user_set_inflight(&p->fe, &p->inflight, 2 * p->npairs, largest_ring(p),
 					     err);
-	for (unsigned i = 0; i < 2 * p->npairs && rc == 0; i++)
-		if (p->rings[i].given)
-			rc = vu_give_ring(&p->rings[i], table, err);
+	for (unsigned i = 0; i < 2 * p->npairs && rc == 0; i++) {
+		if (!p->rings[i].given)
+			continue;
+		/* Who answers now has seen the last connection's end, and is done with it. */
+		if (p->hung_up)
+			find_place(&p->rings[i], table);
+		rc = vu_give_ring(&p->rings[i], table, err);
+	}
 	if (rc == 0)
 		rc = vu_enable_rings(p, err);
 	if (rc == 0)
@@ -152,19 +170,6 @@ void vu_nudge(struct vu_plane *p)
 		eventfd_write(p->rings[i].q.kick_fd, 1);
 		eventfd_write(p->rings[i].q.call_fd, 1);
 	}
-}
-
-/* A ring's place when its owner has not told, or is gone. */
-static void find_place(struct vu_ring *r, const struct mem_table *table)
-{
-	unsigned mended = 0;
-
-	if (vhost_base_recover(&r->q.cfg, table, &r->q.state, &r->q.state) == 0)
-		vhost_base_mend(&r->q.cfg, table, &r->q.state, &mended);
-	if (mended)
-		log_info("%s: queue %u: %u buffers that the back-end had not finished with are "
-			 "returned empty",
-			 r->p->id, r->index, mended);
 }
 
 void vu_rings_lost(struct vu_plane *p)

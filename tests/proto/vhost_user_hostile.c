@@ -3,6 +3,7 @@
 
 #include "dataplane/handover.h"
 #include "vhost/user_io.h"
+#include "vring/device.h"
 
 #include <pthread.h>
 #include <sys/socket.h>
@@ -236,16 +237,22 @@ struct running {
 	struct pb pb;
 };
 
-static void run_with(struct running *r, const struct script *script, unsigned pairs)
+static void run_with_ring(struct running *r, const struct script *script, unsigned pairs,
+			  bool packed)
 {
 	struct error err = {0};
 	struct plane *plane;
 
 	backend_start(&r->b, script);
-	pb_init(&r->pb, pairs, 64, false);
+	pb_init(&r->pb, pairs, 64, packed);
 	if (try_open(&r->pb, &r->b, &plane, &err) || pb_start(&r->pb, plane, &err))
 		fail_msg("%s", err.text);
 	assert_int_equal(r->b.met, 1);
+}
+
+static void run_with(struct running *r, const struct script *script, unsigned pairs)
+{
+	run_with_ring(r, script, pairs, false);
 }
 
 static void run_done(struct running *r)
@@ -289,6 +296,50 @@ static void test_hangs_at_stop(void **state)
 	for (unsigned i = 0; i < 4; i++)
 		assert_int_equal(r.pb.queues[i].state.avail_idx, 0);
 	run_done(&r);
+}
+
+/*
+ * It does not answer in time, is hung up on, and has gone on with the ring until it saw that. When
+ * it is met again it is told where the ring stands by then.
+ */
+static void slow_at_stop(bool packed)
+{
+	struct script script = {.hang_at = VHOST_USER_GET_VRING_BASE};
+	struct vring_state start = VRING_STATE_INIT;
+	struct vring_config *c;
+	struct error err = {0};
+	struct vq *vq = vq_create();
+	struct vq_buf bufs[5];
+	struct iovec iov[5];
+	struct running r;
+
+	script.features = FEATURES | 1ULL << VIRTIO_F_RING_PACKED;
+	run_with_ring(&r, &script, 1, packed);
+	for (unsigned i = 0; i < 5; i++)
+		assert_true(pb_send(&r.pb, 0, i));
+	pb_stop(&r.pb);
+	assert_int_equal(r.pb.queues[1].state.avail_idx, 0);
+	c = &r.pb.queues[1].cfg;
+	assert_int_equal(vq_start(vq, c, &start, guest_mem_table(r.pb.gm), &err), 0);
+	assert_int_equal(vq_pop(vq, bufs, 5, iov, 5), 5);
+	for (unsigned i = 0; i < 5; i++)
+		vq_push(vq, &bufs[i], 0);
+	vq_flush(vq);
+	vq_free(vq);
+	backend_stop(&r.b);
+	r.b.script.hang_at = 0;
+	assert_int_equal(pb_start(&r.pb, r.pb.plane, &err), 0);
+	backend_listen(&r.b);
+	run_until(&r, 2, -1);
+	/* Packed: both halves of the number, each with its wrap counter. */
+	assert_int_equal(r.b.base[1], packed ? 0x80058005 : 5);
+	run_done(&r);
+}
+
+static void test_slow_at_stop(void **state)
+{
+	slow_at_stop(false);
+	slow_at_stop(true);
 }
 
 /* It stopped where it cannot have: the ring's own word is taken. */
@@ -442,10 +493,11 @@ static void test_handover_back(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(test_refused),	      cmocka_unit_test(test_nobody_there),
-		cmocka_unit_test(test_hangs_at_stop), cmocka_unit_test(test_lies_about_base),
-		cmocka_unit_test(test_comes_back),    cmocka_unit_test(test_comes_back_wrong),
-		cmocka_unit_test(test_ops_meanwhile), cmocka_unit_test(test_handover_back),
+		cmocka_unit_test(test_refused),		 cmocka_unit_test(test_nobody_there),
+		cmocka_unit_test(test_hangs_at_stop),	 cmocka_unit_test(test_slow_at_stop),
+		cmocka_unit_test(test_lies_about_base),	 cmocka_unit_test(test_comes_back),
+		cmocka_unit_test(test_comes_back_wrong), cmocka_unit_test(test_ops_meanwhile),
+		cmocka_unit_test(test_handover_back),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
