@@ -164,7 +164,7 @@ static void comes_and_goes(bool packed, bool server)
 	struct session s;
 
 	session_open(&s, 2, packed, server);
-	for (unsigned i = 0; i < 10; i++) {
+	for (unsigned i = rounds(10, 4); i; i--) {
 		echo_down(&s.echo);
 		flow_run(&s.pb, &s.f, i % 3 * 30);
 		echo_up(&s.echo);
@@ -207,7 +207,7 @@ static void killed(bool packed)
 {
 	char path[64], opts[128];
 	struct flow f = {0};
-	unsigned kills = 15;
+	unsigned kills = rounds(15, 5);
 	struct pb pb;
 	pid_t pid;
 

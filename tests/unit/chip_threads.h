@@ -29,6 +29,7 @@ struct flood {
 	struct bed *b;
 	pthread_t thread;
 	_Atomic bool end;
+	uint64_t latest;
 };
 
 static inline void *flood_main(void *arg)
@@ -53,7 +54,14 @@ static inline void flood_start(struct flood *f, struct bed *b)
 	b->wire->queues[0].discard = true;
 	f->b = b;
 	f->end = false;
+	f->latest = clock_ns() + PATIENCE_NS;
 	assert_int_equal(pthread_create(&f->thread, NULL, flood_main, f), 0);
+}
+
+/* Whether to go on with the flood: for n rounds, and until something of it has come. */
+static inline bool flood_lasts(struct flood *f, unsigned round, unsigned n)
+{
+	return round < n || (!counter(f->b, "rx_out_frames") && clock_ns() < f->latest);
 }
 
 static inline void flood_stop(struct flood *f)

@@ -5,15 +5,11 @@
 #include "switch/worker.h"
 
 #include <errno.h>
-#include <setjmp.h>
-#include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <sys/eventfd.h>
 #include <sys/mman.h>
 #include <unistd.h>
-
-#include <cmocka.h>
 
 static struct bed_port *opening; /* the one that bed_open() is about */
 
@@ -296,6 +292,20 @@ uint64_t bed_drops(const struct sw_in *in)
 	for (unsigned i = 0; i < SW_DROP_COUNT; i++)
 		sum += counted(&in->c.drops[i]);
 	return sum;
+}
+
+void bed_check_asleep(struct sw *sw)
+{
+	struct sw_worker_stats before, after;
+
+	for (unsigned i = 0; i < PATIENCE_S * 10; i++) {
+		sw_worker_read(sw_worker_at(sw, 0), &before);
+		usleep(100000);
+		sw_worker_read(sw_worker_at(sw, 0), &after);
+		if (before.steps == after.steps)
+			return;
+	}
+	fail_msg("the worker does not sleep");
 }
 
 void bed_check_balance(struct sw *sw)

@@ -2,6 +2,8 @@
 #ifndef TESTS_SWITCH_BED_H
 #define TESTS_SWITCH_BED_H
 
+#include "unit.h"
+
 #include "switch/switch.h"
 #include "vring/driver.h"
 
@@ -80,6 +82,9 @@ uint8_t *bed_tx_frame(struct bed_port *bed, unsigned pair, unsigned n);
 
 /** The sum of an in queue's drops. */
 uint64_t bed_drops(const struct sw_in *in);
+
+/** Fails the test unless the first worker, which has nothing to do, comes to rest. */
+void bed_check_asleep(struct sw *sw);
 
 /** Fails the test unless what went in came out or was dropped, at each queue and in sum. */
 void bed_check_balance(struct sw *sw);

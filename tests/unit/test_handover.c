@@ -226,5 +226,6 @@ int main(void)
 		cmocka_unit_test(test_refused),
 	};
 
+	own_network();
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }

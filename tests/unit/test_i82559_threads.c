@@ -180,7 +180,7 @@ static void stops(bool post)
 
 	make_frame(f, sizeof(f), bed_mac);
 	flood_start(&flood, b);
-	for (unsigned i = 0; i < 150; i++) {
+	for (unsigned i = 0; flood_lasts(&flood, i, 150); i++) {
 		bed_bus_master(b, true);
 		chip_up(b);
 		for (unsigned k = 0; k < 8; k++) {

@@ -521,5 +521,6 @@ int main(void)
 		cmocka_unit_test(test_falls_back),
 	};
 
+	own_network();
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -182,7 +182,7 @@ static void stops(bool cplus, bool post)
 
 	make_frame(f, sizeof(f), bed_mac);
 	flood_start(&flood, b);
-	for (unsigned i = 0; i < 150; i++) {
+	for (unsigned i = 0; flood_lasts(&flood, i, 150); i++) {
 		bed_bus_master(b, true);
 		b->tx_tail = b->rx_head = 0;
 		if (cplus)

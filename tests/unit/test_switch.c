@@ -4,11 +4,7 @@
 
 #include "net/ether.h"
 
-#include <setjmp.h>
-#include <stdarg.h>
 #include <stdio.h>
-
-#include <cmocka.h>
 
 #define ALL 0xffff
 

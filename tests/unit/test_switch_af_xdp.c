@@ -15,14 +15,10 @@
 #include <net/if.h>
 #include <pthread.h>
 #include <sched.h>
-#include <setjmp.h>
-#include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <sys/socket.h>
 #include <unistd.h>
-
-#include <cmocka.h>
 
 #define ETH_TYPE 0x88b5
 #define WIRE_MAC 9
@@ -71,6 +67,10 @@ static void make_veth(const char *queues)
 		 "ethtool -K xb tx off >/dev/null 2>&1; ip link set xa up",
 		 queues, queues);
 	sh(command);
+	/* The kernel opens the way through them later, in a worker of its own. */
+	sh("for i in $(seq 600); do"
+	   " [ $(ip link show up | grep -c 'x[ab]@.* state UP') = 2 ] && exit; sleep 0.1;"
+	   "done; ip link; exit 1");
 }
 
 static int wire_open(void)
@@ -134,7 +134,7 @@ static void rig_close(struct rig *r)
 /* Steps until something has come to the wire, or to the guest; 0 when nothing does. */
 static unsigned come(struct rig *r, bool to_wire, uint8_t *frame)
 {
-	for (unsigned i = 0; i < 2000; i++) {
+	for (unsigned i = 0; i < PATIENCE_MS * 2; i++) {
 		unsigned len;
 
 		sw_step(r->sw);
@@ -433,7 +433,7 @@ static void traffic_stop(struct traffic *t)
 
 static bool loop_until(struct rig *r, bool (*done)(struct rig *r))
 {
-	for (unsigned i = 0; i < 1000; i++) {
+	for (uint64_t end = clock_ns() + PATIENCE_NS; clock_ns() < end;) {
 		loop_run_once(loop, 10);
 		if (done(r))
 			return true;
@@ -498,9 +498,21 @@ static void test_vanish(void **state)
 	rig_close(&r);
 }
 
+/* The kernel lets go of a socket that was closed in a worker of its own. */
+static void add_again(struct rig *r)
+{
+	uint64_t end = clock_ns() + PATIENCE_NS;
+	struct error err = {0};
+
+	while (sw_add_port(r->sw, "id=x,type=af-xdp,dev=xa", &r->port, &err)) {
+		if (err.code != -EBUSY || clock_ns() > end)
+			fail_msg("%s", err.text);
+		usleep(10000);
+	}
+}
+
 static void test_remove(void **state)
 {
-	struct error err = {0};
 	struct traffic t;
 	struct rig r;
 
@@ -513,8 +525,7 @@ static void test_remove(void **state)
 		sw_remove_port(r.port);
 		while (wire_gets(&r))
 			;
-		if (sw_add_port(r.sw, "id=x,type=af-xdp,dev=xa", &r.port, &err))
-			fail_msg("%s", err.text);
+		add_again(&r);
 	}
 	assert_true(loop_until(&r, wire_gets));
 	traffic_stop(&t);
@@ -531,7 +542,6 @@ static void test_remove(void **state)
 static void test_sleep(void **state)
 {
 	const struct bed_setup setup = {.kicks = true};
-	struct sw_worker_stats before, after;
 	uint8_t frame[100], got[2048];
 	struct rig r;
 
@@ -541,14 +551,10 @@ static void test_sleep(void **state)
 	for (unsigned round = 0; round < 10; round++) {
 		unsigned len = 0;
 
-		usleep(20000);
-		sw_worker_read(sw_worker_at(r.sw, 0), &before);
-		usleep(50000);
-		sw_worker_read(sw_worker_at(r.sw, 0), &after);
-		assert_int_equal(before.steps, after.steps);
+		bed_check_asleep(r.sw);
 		bed_frame(frame, 100, 1, WIRE_MAC, round);
 		assert_int_equal(send(r.wire, frame, 100, 0), 100);
-		for (unsigned i = 0; i < 2000 && !len; i++) {
+		for (unsigned i = 0; i < PATIENCE_MS * 2 && !len; i++) {
 			usleep(500);
 			len = bed_recv(r.guest, 0, got, NULL);
 		}

@@ -4,7 +4,6 @@
  * they can: they lose none, get none out of order, and get what was sent.
  */
 #include "switch_bed.h"
-#include "unit.h"
 
 #include <pthread.h>
 #include <stdio.h>

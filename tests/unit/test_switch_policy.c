@@ -7,12 +7,8 @@
 #include "net_packets.h"
 
 #include <errno.h>
-#include <setjmp.h>
-#include <stdarg.h>
 #include <stdio.h>
 #include <unistd.h>
-
-#include <cmocka.h>
 
 #define ALL  0xffff
 #define NONE 0 /* a tag that is not there */

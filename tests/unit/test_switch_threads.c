@@ -4,7 +4,6 @@
  * go, queues that stop, under load. Run under ThreadSanitizer too.
  */
 #include "switch_bed.h"
-#include "unit.h"
 
 #include "switch/counters.h"
 
@@ -194,15 +193,8 @@ static void test_sleep(void **state)
 	uint8_t frame[64], got[2048];
 
 	for (unsigned round = 0; round < 5; round++) {
-		/* It lies down as soon as it is let run, and then stands still. */
-		for (unsigned i = 0; i < PATIENCE_S * 10; i++) {
-			sw_worker_read(sw_worker_at(sw, 0), &before);
-			usleep(100000);
-			sw_worker_read(sw_worker_at(sw, 0), &after);
-			if (before.steps == after.steps)
-				break;
-		}
-		assert_int_equal(before.steps, after.steps);
+		bed_check_asleep(sw);
+		sw_worker_read(sw_worker_at(sw, 0), &before);
 		bed_frame(frame, 64, 2, 1, 0);
 		bed_send(a, 0, frame, 64, NULL);
 		for (unsigned i = 0; i < PATIENCE_MS && !bed_recv(b, 0, got, NULL); i++)

@@ -196,5 +196,6 @@ int main(void)
 		cmocka_unit_test(test_queues),	       cmocka_unit_test(test_refusals),
 	};
 
+	own_network();
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -539,7 +539,7 @@ static void test_random(void **state)
 	for (unsigned i = 0; i < ARRAY_SIZE(runs); i++) {
 		cfg.size = runs[i].size;
 		if (cfg.packed || is_pow2(cfg.size))
-			run(&cfg, seed + i, runs[i].buffers / (BED_TSAN ? 8 : 1));
+			run(&cfg, seed + i, runs[i].buffers / (BED_TSAN ? 8 : rounds(1, 8)));
 	}
 }
 

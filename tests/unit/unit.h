@@ -9,6 +9,8 @@
 #include <stdint.h>
 #include <cmocka.h>
 
+#include <sched.h>
+#include <stdlib.h>
 #include <string.h>
 
 /*
@@ -19,6 +21,19 @@
 #define PATIENCE_S  60
 #define PATIENCE_MS (PATIENCE_S * 1000)
 #define PATIENCE_NS (PATIENCE_S * NSEC_PER_SEC)
+
+/** How many rounds of something heavy: all of them, or fewer in ./check --quick. */
+static inline unsigned rounds(unsigned all, unsigned quick)
+{
+	return getenv("CHECK_QUICK") ? quick : all;
+}
+
+/** From here on this process has a network of its own: nobody else has its interfaces' names. */
+static inline void own_network(void)
+{
+	if (unshare(CLONE_NEWNET))
+		print_message("not root: in the network that everybody has\n");
+}
 
 /** The error's text contains part. */
 #define assert_text(err, part)                                                \
