@@ -188,22 +188,23 @@ static void warn_of_veth(const struct afxdp *a)
 static int start_any(struct afxdp *a, const char *mode, struct error *err)
 {
 	const struct way *from, *to;
+	struct error why = {0};
 	int ret = parse_mode(mode, &from, &to, err);
 
 	if (ret)
 		return ret;
 	for (const struct way *way = from; way < to; way++) {
-		ret = start(a, way, err);
+		ret = start(a, way, &why);
 		if (!ret) {
 			log_info("%s: AF_XDP in %s", a->dev, way->name);
 			warn_of_veth(a);
 			return 0;
 		}
-		log_info("%s: no %s: %s", a->dev, way->name, err->text);
+		log_info("%s: no %s: %s", a->dev, way->name, why.text);
 		if (ret == -EPERM || ret == -EBUSY || ret == -ENOMEM)
 			break; /* no other way would change that */
 	}
-	return error_prefix(err, ret, "%s", a->dev);
+	return error_set(err, ret, "%s: %s", a->dev, why.text);
 }
 
 static int parse(struct afxdp *a, const struct options *opts, struct error *err)

@@ -162,7 +162,6 @@ static unsigned take_lent(struct sw_worker *w, struct sw_in *in, struct hostnet 
 {
 	const struct sw_dest *src = &w->work->dests[in->port->index];
 	struct net_offload off[BURST];
-	uint32_t lens[BURST];
 	uint64_t bytes = 0;
 	unsigned n, taken;
 
@@ -179,7 +178,7 @@ static unsigned take_lent(struct sw_worker *w, struct sw_in *in, struct hostnet 
 		look(w->iov[i].iov_base);
 	check_cache(w, in);
 	for (unsigned i = 0; i < n; i++) {
-		lens[i] = (uint32_t)w->iov[i].iov_len;
+		w->bufs[i].out_len = (uint32_t)w->iov[i].iov_len;
 		if (likely(frame_take_private(&w->frames[i], &w->iov[i], 1, &off[i])))
 			classify(w, in, src->config, i);
 		else
@@ -188,7 +187,7 @@ static unsigned take_lent(struct sw_worker *w, struct sw_in *in, struct hostnet 
 	taken = sw_forward(w, in, n, true);
 	hn->ops->give_back(hn, in->pair, taken);
 	for (unsigned i = 0; i < taken; i++)
-		bytes += lens[i];
+		bytes += w->bufs[i].out_len;
 	count(&in->c.bytes, bytes);
 	return n;
 }

@@ -393,6 +393,8 @@ static void test_queues(void **state)
 }
 
 /* In threads from here on. */
+static pthread_mutex_t wire_lock = PTHREAD_MUTEX_INITIALIZER; /* whose socket may be exchanged */
+
 struct traffic {
 	struct rig *r;
 	pthread_t thread;
@@ -412,8 +414,10 @@ static void *send_on(void *arg)
 		while (bed_recv(t->r->guest, 0, got, NULL))
 			;
 		bed_frame(frame, 100, 1, WIRE_MAC, 0);
+		pthread_mutex_lock(&wire_lock);
 		if (send(t->r->wire, frame, 100, MSG_DONTWAIT) < 0)
 			usleep(100);
+		pthread_mutex_unlock(&wire_lock);
 	}
 	return NULL;
 }
@@ -475,8 +479,10 @@ static void test_vanish(void **state)
 		sh("ip link del xa");
 		assert_true(loop_until(&r, is_gone));
 		make_veth("");
+		pthread_mutex_lock(&wire_lock);
 		close(r.wire);
 		r.wire = wire_open();
+		pthread_mutex_unlock(&wire_lock);
 		assert_true(loop_until(&r, is_back));
 	}
 	assert_true(loop_until(&r, wire_gets));
