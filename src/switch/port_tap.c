@@ -2,6 +2,7 @@
 /* A TAP interface as a port: the host's own stack, a bridge, a container. */
 #include "hostnet/tap.h"
 #include "switch/types.h"
+#include "switch/vhost_net.h"
 
 #include <errno.h>
 #include <stdio.h>
@@ -13,22 +14,44 @@ static const struct option_key keys[] = {
 	{"bridge", "NAME", "the bridge to make it a port of"},
 	{"fd", "N[+N…]", "open TAP descriptors, one a queue pair, instead of ifname="},
 	{"queues", "PAIRS", "queue pairs (default 1)"},
+	{"vhost", "on|off",
+	 "have the kernel's vhost move its frames, without system calls here (default off)"},
 	{NULL},
 };
 
+/* Opens the TAP and, with vhost, hands it to the kernel. */
+static int open_hostnet(struct sw_port *port, const struct options *opts,
+			const struct hostnet_params *params, bool vhost, struct error *err)
+{
+	struct hostnet *tap;
+	int ret = vhost ? vhost_net_probe(err) : 0;
+
+	if (!ret)
+		ret = tap_ops.open(opts, params, &tap, err);
+	if (ret)
+		return ret;
+	if (vhost)
+		return vhost_net_open(tap, port->id, &port->hn, err);
+	port->hn = tap;
+	return 0;
+}
+
 static int tap_port_open(struct sw_port *port, const struct options *opts, struct error *err)
 {
-	const char *queues = options_get(opts, "queues");
+	const char *queues = options_get(opts, "queues"), *with = options_get(opts, "vhost");
 	uint64_t pairs = 1;
+	bool vhost = false;
 	struct hostnet_params params = {
 		.id = port->id, .offloads = TAP_OFFLOADS, .loop = sw_port_loop(port)};
 	int ret = queues ? option_u64("queues", queues, 1, SW_PAIRS_MAX, &pairs, err) : 0;
 
 	params.queues = (unsigned)pairs;
+	if (!ret && with)
+		ret = option_bool("vhost", with, &vhost, err);
 	if (!ret)
-		ret = tap_ops.open(opts, &params, &port->hn, err);
+		ret = open_hostnet(port, opts, &params, vhost, err);
 	if (ret)
-		return ret;
+		return error_prefix(err, ret, "--port %s", port->id);
 	port->offloads_to = port->hn->offloads_tx;
 	port->offloads_from = port->hn->offloads_rx;
 	ret = sw_port_pairs(port, port->hn->queues);
@@ -51,8 +74,14 @@ static void tap_port_close(struct sw_port *port)
 
 static void tap_port_status(struct sw_port *port, char *text, size_t size)
 {
-	snprintf(text, size, "%s, %s", tap_ifname(port->hn),
-		 port->hn->ops->link_up(port->hn) ? "up" : "down");
+	struct hostnet *hn = port->hn;
+	const char *by = "";
+
+	if (hn->ops != &tap_ops)
+		by = vhost_net_works(hn) ? ", by the kernel's vhost"
+					 : ", its vhost rings are broken";
+	snprintf(text, size, "%s, %s%s", hn->ops->attachment(hn),
+		 hn->ops->link_up(hn) ? "up" : "down", by);
 }
 
 const struct port_ops port_tap = {

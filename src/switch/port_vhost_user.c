@@ -4,6 +4,7 @@
  * conversation and says when a queue may be used; this hands the queue to the workers and takes it
  * back.
  */
+#include "switch/ring_features.h"
 #include "switch/types.h"
 #include "vhost/backend.h"
 #include "vring/features.h"
@@ -14,29 +15,12 @@
 
 #define BIT(n) (1ULL << (n))
 
-/* What a guest may send unfinished, by the feature that says so; and be given. */
-static const struct {
-	unsigned from, to;
-	uint32_t offload;
-} offload_bits[] = {
-	{VIRTIO_NET_F_CSUM, VIRTIO_NET_F_GUEST_CSUM, NET_OFFLOAD_CSUM},
-	{VIRTIO_NET_F_HOST_TSO4, VIRTIO_NET_F_GUEST_TSO4, NET_OFFLOAD_TSO4},
-	{VIRTIO_NET_F_HOST_TSO6, VIRTIO_NET_F_GUEST_TSO6, NET_OFFLOAD_TSO6},
-	{VIRTIO_NET_F_HOST_ECN, VIRTIO_NET_F_GUEST_ECN, NET_OFFLOAD_ECN},
-	{VIRTIO_NET_F_HOST_UFO, VIRTIO_NET_F_GUEST_UFO, NET_OFFLOAD_UFO},
-	{VIRTIO_NET_F_HOST_USO, VIRTIO_NET_F_GUEST_USO4, NET_OFFLOAD_USO4},
-	{VIRTIO_NET_F_HOST_USO, VIRTIO_NET_F_GUEST_USO6, NET_OFFLOAD_USO6},
-};
-
 static const struct option_key keys[] = {
 	{"socket", "PATH", "the UNIX socket"},
 	{"server", "on|off", "listen at it, instead of connecting to it (default off)"},
 	{"queues", "PAIRS", "the most queue pairs (default 8)"},
 	{"mtu", "BYTES", "tell the guest to use this MTU"},
-	{"offloads", "on|off", "offer checksum and segmentation offloads (default on)"},
-	{"packed", "on|off", "offer packed rings (default on)"},
-	{"mergeable", "on|off", "offer mergeable receive buffers (default on)"},
-	{"in-order", "on|off", "offer to use buffers in order (default on)"},
+	RING_FEATURES_KEYS,
 	{NULL},
 };
 
@@ -91,19 +75,7 @@ static void queue_stop(void *opaque, struct vhost_backend_queue *q)
 
 static void features(void *opaque, uint64_t agreed)
 {
-	struct sw_port *port = opaque;
-
-	port->offloads_from = port->offloads_to = 0;
-	for (unsigned i = 0; i < ARRAY_SIZE(offload_bits); i++) {
-		if (agreed & BIT(offload_bits[i].from))
-			port->offloads_from |= offload_bits[i].offload;
-		if (agreed & BIT(offload_bits[i].to))
-			port->offloads_to |= offload_bits[i].offload;
-	}
-	port->mergeable = agreed & BIT(VIRTIO_NET_F_MRG_RXBUF);
-	port->hdr_len = agreed & (BIT(VIRTIO_NET_F_MRG_RXBUF) | BIT(VIRTIO_F_VERSION_1))
-				? SW_HDR_LEN
-				: SW_HDR_LEGACY;
+	ring_features_agreed(opaque, agreed);
 }
 
 static void announce(void *opaque, const uint8_t mac[6])
@@ -118,32 +90,17 @@ static const struct vhost_backend_ops backend_ops = {
 	.announce = announce,
 };
 
-/* Takes the features' bits out that a key says no to. */
-static int mask(const struct options *opts, const char *key, uint64_t bits, uint64_t *offered,
-		struct error *err)
-{
-	const char *value = options_get(opts, key);
-	bool on = true;
-	int ret = value ? option_bool(key, value, &on, err) : 0;
-
-	if (!on)
-		*offered &= ~bits;
-	return ret;
-}
-
 static int take_options(struct sw_port *port, const struct options *opts,
 			struct vhost_backend_params *params, struct error *err)
 {
 	const char *path = options_get(opts, "socket"), *server = options_get(opts, "server");
 	const char *queues = options_get(opts, "queues"), *mtu = options_get(opts, "mtu");
 	struct vhost_port *v = to_vhost(port);
-	uint64_t pairs = 8, bytes = 0, all = 0;
+	uint64_t pairs = 8, bytes = 0;
 	int ret = 0;
 
 	if (!path || !*path)
 		return error_set(err, -EINVAL, "--port %s: socket= is missing", port->id);
-	for (unsigned i = 0; i < ARRAY_SIZE(offload_bits); i++)
-		all |= BIT(offload_bits[i].from) | BIT(offload_bits[i].to);
 	/* The control queue is the front-end's, and tells us nothing of changed offloads. */
 	params->features = vhost_backend_features & ~BIT(VIRTIO_NET_F_CTRL_GUEST_OFFLOADS) &
 			   ~BIT(VIRTIO_NET_F_MAC);
@@ -156,13 +113,7 @@ static int take_options(struct sw_port *port, const struct options *opts,
 	if (!ret && mtu)
 		ret = option_u64("mtu", mtu, 68, 65535, &bytes, err);
 	if (!ret)
-		ret = mask(opts, "offloads", all, &params->features, err);
-	if (!ret)
-		ret = mask(opts, "packed", BIT(VIRTIO_F_RING_PACKED), &params->features, err);
-	if (!ret)
-		ret = mask(opts, "mergeable", BIT(VIRTIO_NET_F_MRG_RXBUF), &params->features, err);
-	if (!ret)
-		ret = mask(opts, "in-order", BIT(VIRTIO_F_IN_ORDER), &params->features, err);
+		ret = ring_features_offered(opts, &params->features, err);
 	if (ret)
 		return error_prefix(err, ret, "--port %s", port->id);
 	params->path = path;

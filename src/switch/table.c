@@ -2,10 +2,7 @@
 #include "switch/types.h"
 
 const struct port_ops *const port_table[] = {
-	&port_vhost_user,
-	&port_tap,
-	&port_af_xdp,
-	NULL,
+	&port_vhost_user, &port_tap, &port_af_xdp, &port_vduse, NULL,
 };
 
 const struct port_ops *port_find(const char *name)

@@ -7,6 +7,7 @@
 /* The types of port, for table.c. */
 extern const struct port_ops port_af_xdp;
 extern const struct port_ops port_tap;
+extern const struct port_ops port_vduse;
 extern const struct port_ops port_vhost_user;
 
 #endif

@@ -2,6 +2,7 @@
 #ifndef VHOST_BACK_INTERNAL_H
 #define VHOST_BACK_INTERNAL_H
 
+#include "vhost/back_map.h"
 #include "vhost/backend.h"
 #include "vhost/user_io.h"
 
@@ -19,13 +20,6 @@
 #define BACK_CONFIG_SPEED  12
 #define BACK_CONFIG_DUPLEX 16
 #define BACK_MTU_MIN	   68
-
-/** A mapping of a file that a front-end passed. */
-struct back_map {
-	void *at; /* NULL: none */
-	uint64_t len;
-	struct mem_guard *guard;
-};
 
 /** One region of the front-end's memory. */
 struct back_region {
@@ -159,8 +153,6 @@ int back_conn_start(struct vhost_backend *be, int fd, struct error *err);
  */
 int back_map_file(struct vhost_backend *be, int fd, uint64_t offset, uint64_t size,
 		  struct back_map *map, void **at, struct error *err);
-void back_unmap(struct back_map *map);
-
 /* back_mem.c */
 back_handler back_set_mem_table, back_add_mem_reg, back_rem_mem_reg, back_get_max_mem_slots;
 void back_mem_drop(struct vhost_backend *be);

@@ -45,12 +45,9 @@ static uint64_t granularity(const struct stat *st)
 	return block > page && is_pow2(block) ? block : page;
 }
 
-int back_map_file(struct vhost_backend *be, int fd, uint64_t offset, uint64_t size,
-		  struct back_map *map, void **at, struct error *err)
+int back_check_file(int fd, uint64_t offset, uint64_t size, uint64_t *grain, struct error *err)
 {
-	uint64_t grain, start, len;
 	struct stat st;
-	void *p;
 
 	if (fstat(fd, &st) < 0 || !S_ISREG(st.st_mode) || !is_memory(fd))
 		return error_set(err, -EINVAL,
@@ -60,22 +57,39 @@ int back_map_file(struct vhost_backend *be, int fd, uint64_t offset, uint64_t si
 				 "the file has %llu bytes, which %llu at %llu are not among",
 				 (unsigned long long)st.st_size, (unsigned long long)size,
 				 (unsigned long long)offset);
-	grain = granularity(&st);
-	start = ALIGN_DOWN(offset, grain);
-	len = ALIGN_UP(offset - start + size, grain);
-	p = mmap(NULL, len, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_NORESERVE, fd, (off_t)start);
+	*grain = granularity(&st);
+	return 0;
+}
+
+int back_map_range(const struct back_range *range, int event_fd, struct back_map *map, void **at,
+		   struct error *err)
+{
+	int prot = range->readonly ? PROT_READ : PROT_READ | PROT_WRITE;
+	uint64_t start = ALIGN_DOWN(range->offset, range->grain);
+	uint64_t len = ALIGN_UP(range->offset - start + range->size, range->grain);
+	void *p = mmap(NULL, len, prot, MAP_SHARED | MAP_NORESERVE, range->fd, (off_t)start);
+
 	if (p == MAP_FAILED)
 		return error_set(err, -errno, "cannot map %llu bytes: %s", (unsigned long long)len,
 				 error_name(errno));
 	madvise(p, len, MADV_DONTDUMP);
 	*map = (struct back_map){.at = p, .len = len};
-	map->guard = mem_guard_add(p, len, be->attention.fd, err);
+	map->guard = mem_guard_add(p, len, event_fd, err);
 	if (!map->guard) {
 		back_unmap(map);
 		return -ENOMEM;
 	}
-	*at = (uint8_t *)p + (offset - start);
+	*at = (uint8_t *)p + (range->offset - start);
 	return 0;
+}
+
+int back_map_file(struct vhost_backend *be, int fd, uint64_t offset, uint64_t size,
+		  struct back_map *map, void **at, struct error *err)
+{
+	struct back_range range = {.fd = fd, .offset = offset, .size = size};
+	int rc = back_check_file(fd, offset, size, &range.grain, err);
+
+	return rc ? rc : back_map_range(&range, be->attention.fd, map, at, err);
 }
 
 void back_unmap(struct back_map *map)
