@@ -156,6 +156,7 @@ static int coalesce(struct bus_host *host, bool add, enum bus_space space, uint6
 	return ret;
 }
 
+/* First to last, as the VMM does it: who drains at the same time cannot swap two writes. */
 static void coalesce_drain(struct bus_host *host)
 {
 	struct fake_host *h = fake_of(host);
@@ -163,6 +164,7 @@ static void coalesce_drain(struct bus_host *host)
 	uint8_t bytes[8];
 	unsigned n;
 
+	pthread_mutex_lock(&h->ring_lock);
 	pthread_mutex_lock(&h->lock);
 	n = h->nposted;
 	memcpy(posted, h->posted, n * sizeof(*posted));
@@ -172,6 +174,7 @@ static void coalesce_drain(struct bus_host *host)
 		store_le64(bytes, posted[i].value);
 		bus_write(h->mmio, posted[i].addr, bytes, posted[i].size);
 	}
+	pthread_mutex_unlock(&h->ring_lock);
 }
 
 static int map_memory(struct bus_host *host, uint64_t gpa, uint64_t size, void *hva, bool readonly)
@@ -262,6 +265,7 @@ void fake_host_init(struct fake_host *h)
 
 	memset(h, 0, sizeof(*h));
 	pthread_mutex_init(&h->lock, NULL);
+	pthread_mutex_init(&h->ring_lock, NULL);
 	h->line_fd = h->line_resample = -1;
 	h->host.ops = &ops;
 	h->host.loop = loop_create(&err);
@@ -288,6 +292,7 @@ void fake_host_fini(struct fake_host *h)
 	guest_mem_destroy(h->mem);
 	loop_destroy(h->host.loop);
 	pthread_mutex_destroy(&h->lock);
+	pthread_mutex_destroy(&h->ring_lock);
 }
 
 static int taken_by_ioeventfd(struct fake_host *h, uint64_t addr, unsigned size)

@@ -54,6 +54,7 @@ struct fake_host {
 	struct pci_bus *pci;
 	struct guest_mem *mem;
 	pthread_mutex_t lock;
+	pthread_mutex_t ring_lock; /* of taking what is posted and delivering it; before lock */
 
 	bool no_irqfd, no_ioeventfd, no_coalesce;
 	struct msi_msg sent[256];
