@@ -12,7 +12,7 @@ skip() { echo "skip $test_name/$1: ${*:2}"; }
 # run ARG…: the program; sets $status; what it said is in out and err of $CLI_TMP.
 run() {
   status=0
-  timeout -s KILL 30 "$VIADUCT" "$@" </dev/null >"$CLI_TMP/out" 2>"$CLI_TMP/err" || status=$?
+  timeout -s KILL 120 "$VIADUCT" "$@" </dev/null >"$CLI_TMP/out" 2>"$CLI_TMP/err" || status=$?
 }
 
 # verdict NAME STATUS PATTERN: on the last run. An empty pattern stands for no message at all.
@@ -62,10 +62,10 @@ need_kvm() {
   exit 0
 }
 
-# await WHAT COMMAND…: until it succeeds, for ten seconds.
+# await WHAT COMMAND…: until it succeeds, for a minute.
 await() {
   local i
-  for ((i = 0; i < 200; i++)); do
+  for ((i = 0; i < 1200; i++)); do
     "${@:2}" 2>/dev/null && return
     sleep 0.05
   done
