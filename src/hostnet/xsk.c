@@ -28,7 +28,7 @@
  * sleeps. It takes up to 32 frames a call unless told to take more, which newer kernels can be.
  */
 #ifndef XDP_MAX_TX_SKB_BUDGET
-#define XDP_MAX_TX_SKB_BUDGET 9 /* linux/if_xdp.h since 6.18 */
+#define XDP_MAX_TX_SKB_BUDGET 9 /* of newer kernels */
 #endif
 #define TX_BUDGET 64 /* frames that one call sends */
 #define TX_CALLS  3  /* for a burst, when the kernel's budget is less */
