@@ -14,8 +14,6 @@
 
 #define DRIVER "openvswitch"
 
-extern char **environ;
-
 bool ovs_owns(const char *ifname)
 {
 	char driver[32], bus[32];
