@@ -5,6 +5,8 @@
  */
 #include "device/disk.h"
 
+#include "base/named_options.h"
+
 #include <ctype.h>
 #include <errno.h>
 #include <stdio.h>
@@ -104,24 +106,16 @@ int disk_create(const char *text, unsigned index, struct disk_home *home, struct
 		struct pci_dev **pci, struct error *err)
 {
 	struct disk_params params = {.home = home};
-	char id[16], what[64];
-	struct options opts;
-	int ret;
+	struct named_options n;
+	int ret = named_options_parse(&n, "--disk", "disk", index, text, err);
 
-	snprintf(id, sizeof(id), "disk%u", index);
-	ret = options_parse(&opts, text, err);
-	params.opts = &opts;
-	params.id = ret ? NULL : options_get(&opts, "id");
-	params.id = params.id ? params.id : id;
-	params.serial = ret ? NULL : options_get(&opts, "serial");
+	params.opts = &n.opts;
+	params.id = n.id;
+	params.serial = ret ? NULL : options_get(&n.opts, "serial");
 	params.serial = params.serial ? params.serial : params.id;
-	snprintf(what, sizeof(what), "--disk %s", params.id);
 	if (!ret)
-		ret = make(&opts, &params, what, out, pci, err);
-	if (ret && err && strncmp(err->text, "--disk", 6) != 0)
-		error_prefix(err, ret, "%s", what);
-	options_free(&opts);
-	return ret;
+		ret = make(&n.opts, &params, n.what, out, pci, err);
+	return named_options_end(&n, ret, err);
 }
 
 void disk_init(struct disk *disk, const struct disk_ops *ops, const struct disk_params *params)

@@ -10,6 +10,7 @@
 #include <stdio.h>
 #include <unistd.h>
 
+#include "base/named_options.h"
 #include "dataplane/plane.h"
 #include "device/nic_backend.h"
 #include "hostnet/hostnet.h"
@@ -212,39 +213,18 @@ static int make(const struct options *opts, struct nic_params *params, const cha
 	return ret ? ret : model->create(params, out, err);
 }
 
-/* Makes it "--net ID: …", also where a part has put the id there, or the whole, already. */
-static void name_error(struct error *err, const char *what, const char *id)
-{
-	size_t len = strlen(id);
-
-	if (!err || !strncmp(err->text, "--net", 5))
-		return;
-	if (!strncmp(err->text, id, len) && err->text[len] == ':')
-		error_prefix(err, err->code, "--net");
-	else
-		error_prefix(err, err->code, "%s", what);
-}
-
 int nic_create(const char *text, unsigned index, struct bus_host *host, struct guest_mem *mem,
 	       struct loop *loop, struct nic **out, struct error *err)
 {
 	struct nic_params params = {.host = host, .mem = mem, .loop = loop};
-	char id[16], what[64];
-	struct options opts;
-	int ret;
+	struct named_options n;
+	int ret = named_options_parse(&n, "--net", "net", index, text, err);
 
-	snprintf(id, sizeof(id), "net%u", index);
-	ret = options_parse(&opts, text, err);
-	params.opts = &opts;
-	params.id = ret ? NULL : options_get(&opts, "id");
-	params.id = params.id ? params.id : id;
-	params.backend = ret ? NULL : options_get(&opts, "backend");
+	params.opts = &n.opts;
+	params.id = n.id;
+	params.backend = ret ? NULL : options_get(&n.opts, "backend");
 	params.backend = params.backend ? params.backend : "user";
-	snprintf(what, sizeof(what), "--net %s", params.id);
 	if (!ret)
-		ret = make(&opts, &params, what, out, err);
-	if (ret)
-		name_error(err, what, params.id);
-	options_free(&opts);
-	return ret;
+		ret = make(&n.opts, &params, n.what, out, err);
+	return named_options_end(&n, ret, err);
 }

@@ -2,6 +2,8 @@
 /* The two ways to ask for a passed-through device: --net model=vfio-pci, and --device. */
 #include "device/vfio_pci.h"
 
+#include "base/named_options.h"
+
 #include <errno.h>
 #include <stdio.h>
 
@@ -122,26 +124,18 @@ int vfio_pci_from_option(const char *text, unsigned index, struct bus_host *host
 {
 	static const struct option_key *const tables[] = {vfio_pci_device_keys, NULL};
 	struct vfio_pci_params params = {.host = host, .mem = mem, .loop = loop};
-	char id[16], what[64];
-	struct options opts;
+	struct named_options n;
 	struct vfio_pci *v;
-	int ret;
+	int ret = named_options_parse(&n, "--device", "dev", index, text, err);
 
-	snprintf(id, sizeof(id), "dev%u", index);
-	ret = options_parse(&opts, text, err);
-	params.id = ret ? NULL : options_get(&opts, "id");
-	params.id = params.id ? params.id : id;
-	snprintf(what, sizeof(what), "--device %s", params.id);
+	params.id = n.id;
 	if (!ret)
 		ret = nic_check_id(params.id, err);
 	if (!ret)
-		ret = options_check(&opts, tables, what, err);
+		ret = options_check(&n.opts, tables, n.what, err);
 	if (!ret)
-		ret = create_from(&opts, &params, &v, err);
+		ret = create_from(&n.opts, &params, &v, err);
 	if (!ret)
 		*out = &v->nic.pci;
-	else if (strncmp(err->text, "--device", 8) != 0)
-		error_prefix(err, ret, "%s", what);
-	options_free(&opts);
-	return ret;
+	return named_options_end(&n, ret, err);
 }

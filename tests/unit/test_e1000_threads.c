@@ -164,6 +164,7 @@ static void stops(bool post)
 	uint8_t f[60];
 
 	make_frame(f, sizeof(f), bed_mac);
+	wr(b, REG_CTRL, CTRL_RST); /* each round sets it up, which it must not be yet */
 	flood_start(&flood, b);
 	for (unsigned i = 0; flood_lasts(&flood, i, 150); i++) {
 		bed_bus_master(b, true);

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "unit.h"
 
-#include "base/options.h"
+#include "base/named_options.h"
 
 #include <errno.h>
 
@@ -201,6 +201,41 @@ static void test_mac(void **state)
 	assert_memory_equal(mac, want, 6);
 }
 
+/* Whatever an error's text begins with, it comes to begin with the option and the name, once. */
+static void named_error(const char *text, const char *before, const char *after)
+{
+	struct named_options n;
+	struct error err = {0};
+
+	assert_int_equal(named_options_parse(&n, "--net", "net", 2, text, &err), 0);
+	error_set(&err, -EIO, "%s", before);
+	assert_int_equal(named_options_end(&n, -EIO, &err), -EIO);
+	assert_int_equal(err.code, -EIO);
+	assert_string_equal(err.text, after);
+}
+
+static void test_named(void **state)
+{
+	struct named_options n;
+	struct error err = {0};
+
+	assert_int_equal(named_options_parse(&n, "--net", "net", 2, "mac=x", &err), 0);
+	assert_string_equal(n.id, "net2");
+	assert_string_equal(n.what, "--net net2");
+	assert_int_equal(named_options_end(&n, 0, &err), 0);
+	assert_int_equal(named_options_parse(&n, "--net", "net", 2, "id=a", NULL), 0);
+	assert_string_equal(n.id, "a");
+	assert_int_equal(named_options_end(&n, -EIO, NULL), -EIO);
+	named_error("id=a", "no room", "--net a: no room");
+	named_error("id=a", "a: no room", "--net a: no room");
+	named_error("id=a", "ab: no room", "--net a: ab: no room");
+	named_error("id=a", "--net a: no room", "--net a: no room");
+	named_error("", "net2: no room", "--net net2: no room");
+	assert_true(named_options_parse(&n, "--net", "net", 2, "nothing", &err) < 0);
+	assert_true(named_options_end(&n, -EINVAL, &err) < 0);
+	assert_text(err, "--net net2: ");
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -208,7 +243,7 @@ int main(void)
 		cmocka_unit_test(test_set),	cmocka_unit_test(test_check),
 		cmocka_unit_test(test_nearest), cmocka_unit_test(test_bool),
 		cmocka_unit_test(test_u64),	cmocka_unit_test(test_size),
-		cmocka_unit_test(test_mac),
+		cmocka_unit_test(test_mac),	cmocka_unit_test(test_named),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
