@@ -12,6 +12,19 @@
 # shellcheck disable=SC2034 # for those who source this
 rounds=${ROUNDS:-5}
 
+# note KEY VALUE: a figure. All are in a file, too, so that those of an emulated host that died are
+# not lost: KEEP=yes goes on from them.
+declare -A values
+notes=${LAB_OUT:-$test_dir}/bench-$test_name.notes
+[[ ${KEEP:-no} == yes ]] || rm -f "$notes"
+if [[ -f $notes ]]; then
+  while IFS=$'\t' read -r key value; do values[$key]+=" $value"; done <"$notes"
+fi
+note() {
+  values[$1]+=" $2"
+  printf '%s\t%s\n' "$1" "$2" >>"$notes"
+}
+
 # median VALUE…
 median() {
   printf '%s\n' "$@" | sort -g | awk '

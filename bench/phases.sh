@@ -12,8 +12,6 @@ cost_unit=frame
 mss=1448
 
 # A value under a name; of: the median of those noted.
-declare -A values
-note() { values[$1]+=" $2"; }
 of() {
   # shellcheck disable=SC2086 # a list
   median ${values[$1]:-0}
