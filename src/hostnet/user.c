@@ -6,7 +6,6 @@
 #include "hostnet/frame_ring.h"
 #include "hostnet/user_frames.h"
 #include "hostnet/user_options.h"
-#include "hostnet/user_polls.h"
 #include "hostnet/user_slirp.h"
 #include "net/ether.h"
 
@@ -44,10 +43,26 @@
 #define USER_RING      (2 * MIB)
 #define USER_RING_HIGH (USER_RING / 2) /* stop reading sockets */
 #define USER_RING_LOW  (USER_RING / 8) /* go on */
+#define USER_TIMERS    8
+#define USER_NO_TIME   UINT64_MAX
 
 #define USER_OFFLOADS_TX \
 	(NET_OFFLOAD_CSUM | NET_OFFLOAD_TSO4 | NET_OFFLOAD_TSO6 | NET_OFFLOAD_ECN | NET_OFFLOAD_UFO)
 #define USER_OFFLOADS_RX (NET_OFFLOAD_CSUM | NET_OFFLOAD_TSO4 | NET_OFFLOAD_TSO6 | NET_OFFLOAD_ECN)
+
+struct user_timer {
+	bool used;
+	uint64_t deadline; /* clock_ns(), USER_NO_TIME: not running */
+	SlirpTimerId id;
+	void *opaque;
+};
+
+/* What to poll, in the order in which libslirp named it. */
+struct user_polls {
+	struct pollfd *fds; /* the first is the wake-up */
+	unsigned count, room;
+	uint64_t deadline;
+};
 
 struct user {
 	struct hostnet hn;
@@ -127,7 +142,15 @@ static void *user_cb_timer_new(SlirpTimerId id, void *cb_opaque, void *opaque)
 {
 	struct user *u = opaque;
 
-	return user_timer_new(u->timers, id, cb_opaque);
+	for (unsigned i = 0; i < USER_TIMERS; i++) {
+		struct user_timer *t = &u->timers[i];
+
+		if (!t->used) {
+			*t = (struct user_timer){true, USER_NO_TIME, id, cb_opaque};
+			return t;
+		}
+	}
+	return NULL;
 }
 
 static void user_cb_timer_free(void *timer, void *opaque)
@@ -169,19 +192,55 @@ static const SlirpCb user_callbacks = {
 
 /* ---- the poll set ---- */
 
+static int user_polls_add(struct user_polls *polls, int fd, short events)
+{
+	if (polls->count == polls->room) {
+		unsigned room = polls->room ? 2 * polls->room : 16;
+		struct pollfd *fds = realloc(polls->fds, room * sizeof(*fds));
+
+		if (!fds)
+			return -1;
+		polls->fds = fds;
+		polls->room = room;
+	}
+	polls->fds[polls->count] = (struct pollfd){.fd = fd, .events = events};
+	return (int)polls->count++;
+}
+
 static int user_cb_add_poll(int fd, int events, void *opaque)
 {
 	struct user *u = opaque;
-	if (u->congested)
-		events &= ~SLIRP_POLL_IN;
-	return user_polls_add(u->filling, fd, user_polls_wanted(events));
+	short e = 0;
+
+	if ((events & SLIRP_POLL_IN) && !u->congested)
+		e |= POLLIN;
+	if (events & SLIRP_POLL_OUT)
+		e |= POLLOUT;
+	if (events & SLIRP_POLL_PRI)
+		e |= POLLPRI;
+	return user_polls_add(u->filling, fd, e);
 }
 
 static int user_cb_revents(int index, void *opaque)
 {
 	struct user *u = opaque;
+	int events = 0;
+	short r;
 
-	return user_polls_found(&u->asleep, index);
+	if (index < 0 || (unsigned)index >= u->asleep.count)
+		return 0;
+	r = u->asleep.fds[index].revents;
+	if (r & POLLIN)
+		events |= SLIRP_POLL_IN;
+	if (r & POLLOUT)
+		events |= SLIRP_POLL_OUT;
+	if (r & POLLPRI)
+		events |= SLIRP_POLL_PRI;
+	if (r & (POLLERR | POLLNVAL))
+		events |= SLIRP_POLL_ERR;
+	if (r & POLLHUP)
+		events |= SLIRP_POLL_HUP;
+	return events;
 }
 
 /* Gathers into polls what libslirp wants to wait for now. */
@@ -199,9 +258,24 @@ static void user_fill(struct user *u, struct user_polls *polls)
 	user_polls_add(polls, u->wake_fd, POLLIN);
 	u->filling = polls;
 	slirp_pollfds_fill(u->slirp, &timeout_ms, user_cb_add_poll, u);
-	polls->deadline = user_timers_due(u->timers);
+	polls->deadline = USER_NO_TIME;
 	if (timeout_ms != UINT32_MAX)
-		polls->deadline = MIN(polls->deadline, clock_ns() + timeout_ms * NSEC_PER_MSEC);
+		polls->deadline = clock_ns() + timeout_ms * NSEC_PER_MSEC;
+	for (unsigned i = 0; i < USER_TIMERS; i++) {
+		if (u->timers[i].used)
+			polls->deadline = MIN(polls->deadline, u->timers[i].deadline);
+	}
+}
+
+static bool user_polls_same(const struct user_polls *a, const struct user_polls *b)
+{
+	if (a->count != b->count)
+		return false;
+	for (unsigned i = 0; i < a->count; i++) {
+		if (a->fds[i].fd != b->fds[i].fd || a->fds[i].events != b->fds[i].events)
+			return false;
+	}
+	return true;
 }
 
 /* After input from the guest: wakes the thread if it sleeps on the wrong things, or too long. */
@@ -215,6 +289,20 @@ static void user_rearm(struct user *u)
 		/* An earlier deadline is taken over, so that the next frames do not wake it again. */
 		u->asleep.deadline = MIN(u->asleep.deadline, u->scratch.deadline);
 		user_wake(u);
+	}
+}
+
+static void user_run_timers(struct user *u)
+{
+	uint64_t now = clock_ns();
+
+	for (unsigned i = 0; i < USER_TIMERS; i++) {
+		struct user_timer *t = &u->timers[i];
+
+		if (t->used && t->deadline <= now) {
+			t->deadline = USER_NO_TIME;
+			slirp_handle_timer(u->slirp, t->id, t->opaque);
+		}
 	}
 }
 
@@ -253,7 +341,7 @@ static void user_round(struct user *u)
 	}
 	u->learnt = false;
 	slirp_pollfds_poll(u->slirp, ready < 0, user_cb_revents, u);
-	user_timers_run(u->timers, u->slirp);
+	user_run_timers(u);
 	/* Until the next round nothing is slept on, so nobody needs to wake it. */
 	u->stale = true;
 }
