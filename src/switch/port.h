@@ -184,6 +184,15 @@ void sw_out_stop(struct sw_port *port, unsigned pair);
 void sw_port_stop(struct sw_port *port);
 
 /**
+ * Hands all queues of a frame port's back-end, port->hn, to the workers. 0 or -ENOMEM, -E2BIG; then
+ * the back-end is closed, as by sw_port_stop_frames().
+ */
+int sw_port_start_frames(struct sw_port *port);
+
+/** Takes them back and closes the back-end; port->hn is NULL then. */
+void sw_port_stop_frames(struct sw_port *port);
+
+/**
  * Tells all other ports, by a RARP, that mac is at this one: as if the port had sent it, so it must
  * have an in queue started, and nothing happens if it has none.
  */

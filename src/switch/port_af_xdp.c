@@ -40,18 +40,8 @@ static int start(struct sw_port *port, const struct options *opts, struct error 
 
 	if (ret)
 		return ret;
-	ret = sw_port_pairs(port, port->hn->queues);
-	for (unsigned i = 0; i < port->hn->queues && !ret; i++) {
-		ret = sw_out_start(port, i, NULL);
-		if (!ret)
-			ret = sw_in_start(port, i, NULL);
-	}
-	if (!ret)
-		return 0;
-	sw_port_stop(port);
-	hostnet_close(port->hn);
-	port->hn = NULL;
-	return error_set(err, ret, "%s", error_name(ret));
+	ret = sw_port_start_frames(port);
+	return ret ? error_set(err, ret, "%s", error_name(ret)) : 0;
 }
 
 static void look_for_it(struct sw_port *port)
@@ -73,9 +63,7 @@ static void tick(struct loop_timer *timer)
 		look_for_it(port);
 	} else if (afxdp_refresh(port->hn)) {
 		log_warn("%s: its interface is gone", port->id);
-		sw_port_stop(port);
-		hostnet_close(port->hn);
-		port->hn = NULL;
+		sw_port_stop_frames(port);
 	}
 	loop_timer_set(sw_port_loop(port), timer, clock_ns() + NSEC_PER_SEC);
 }

@@ -54,17 +54,8 @@ static int tap_port_open(struct sw_port *port, const struct options *opts, struc
 		return error_prefix(err, ret, "--port %s", port->id);
 	port->offloads_to = port->hn->offloads_tx;
 	port->offloads_from = port->hn->offloads_rx;
-	ret = sw_port_pairs(port, port->hn->queues);
-	for (unsigned i = 0; i < port->pairs && !ret; i++) {
-		ret = sw_out_start(port, i, NULL);
-		if (!ret)
-			ret = sw_in_start(port, i, NULL);
-	}
-	if (!ret)
-		return 0;
-	sw_port_stop(port);
-	hostnet_close(port->hn);
-	return error_set(err, ret, "%s: %s", port->id, error_name(ret));
+	ret = sw_port_start_frames(port);
+	return ret ? error_set(err, ret, "%s: %s", port->id, error_name(ret)) : 0;
 }
 
 static void tap_port_close(struct sw_port *port)

@@ -165,6 +165,28 @@ void sw_port_stop(struct sw_port *port)
 		sw_publish(port->sw);
 }
 
+void sw_port_stop_frames(struct sw_port *port)
+{
+	sw_port_stop(port);
+	hostnet_close(port->hn);
+	port->hn = NULL;
+}
+
+int sw_port_start_frames(struct sw_port *port)
+{
+	unsigned n = port->hn->queues;
+	int ret = sw_port_pairs(port, n);
+
+	for (unsigned i = 0; i < n && !ret; i++) {
+		ret = sw_out_start(port, i, NULL);
+		if (!ret)
+			ret = sw_in_start(port, i, NULL);
+	}
+	if (ret)
+		sw_port_stop_frames(port);
+	return ret;
+}
+
 struct sw_port *sw_find_port(struct sw *sw, const char *id)
 {
 	for (unsigned i = 0; i < SW_PORTS_MAX; i++)
