@@ -88,6 +88,14 @@ cable_follow() {
     done' bash "$test_dir/$1" "$(dirname "$VIADUCT")/viaductctl"
 }
 
+# ovs_database: one of Open vSwitch's, of this test's own, where its programs find it.
+ovs_database() {
+  export OVS_RUNDIR=$test_dir OVS_LOGDIR=$test_dir OVS_DBDIR=$test_dir
+  ovsdb-tool create "$test_dir/conf.db" /usr/share/openvswitch/vswitch.ovsschema || return 1
+  in_background ovsdb-server "--remote=punix:$test_dir/db.sock" "$test_dir/conf.db"
+  wait_for 20 ovs-vsctl --timeout=60 --no-wait init
+}
+
 # http_server DIRECTORY PORT [NAMESPACE]: busybox's, which is up at once.
 http_server() {
   local prefix=()
