@@ -1,12 +1,13 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * vduse_tap TAP: a VDUSE network device whose frames come from and go to a TAP. Prints its
- * /dev/vhost-vdpa-N, serves it until its standard input ends, and removes it.
+ * /dev/vhost-vdpa-N, serves it until its standard input ends or SIGTERM comes, and removes it.
  */
 #include "unit/vduse_net.h"
 
 #include <linux/if.h>
 #include <linux/if_tun.h>
+#include <signal.h>
 #include <string.h>
 
 static int open_tap(const char *name)
@@ -23,8 +24,16 @@ static int open_tap(const char *name)
 	return fd;
 }
 
+static volatile sig_atomic_t ended;
+
+static void end(int sig)
+{
+	ended = sig;
+}
+
 int main(int argc, char **argv)
 {
+	const struct sigaction on_term = {.sa_handler = end};
 	struct vduse_net v;
 	struct error err;
 	char path[64], byte;
@@ -38,7 +47,9 @@ int main(int argc, char **argv)
 	}
 	puts(path);
 	fflush(stdout);
-	while (read(0, &byte, 1) > 0)
+	/* Without SA_RESTART: the signal ends the read. */
+	sigaction(SIGTERM, &on_term, NULL);
+	while (!ended && read(0, &byte, 1) > 0)
 		;
 	vduse_end(&v);
 	close(tap);

@@ -12,10 +12,13 @@ static bool have_vduse(struct vduse_net *v, char path[64])
 {
 	struct error err = {0};
 
-	if (vduse_start(v, -1, path, &err) == 0)
-		return true;
-	print_message("skip: %s\n", err.text);
-	return false;
+	int ret = vduse_start(v, -1, path, &err);
+
+	if (ret && ret != -ENODEV)
+		fail_msg("%s", err.text);
+	if (ret)
+		print_message("skip: %s\n", err.text);
+	return ret == 0;
 }
 
 /* n frames there and back, each once and in order. */

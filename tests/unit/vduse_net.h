@@ -280,6 +280,25 @@ static inline void *vduse_run(void *arg)
 	return NULL;
 }
 
+/*
+ * Takes the device off the bus and removes it. The kernel holds on to it until the last one who
+ * looks at it, udev for one, has let it go.
+ */
+static inline int vduse_remove(int control)
+{
+	char name[VDUSE_NAME_MAX] = VDUSE_NAME;
+
+	/* It is off the bus already where this fails. */
+	if (system("vdpa dev del " VDUSE_NAME " 2>/dev/null"))
+		errno = 0;
+	for (unsigned n = 0; n < 250; n++) {
+		if (ioctl(control, VDUSE_DESTROY_DEV, name) == 0 || errno != EBUSY)
+			break;
+		usleep(20000);
+	}
+	return access("/dev/vduse/" VDUSE_NAME, F_OK) == 0 ? -EBUSY : 0;
+}
+
 /* Makes the device and puts it on the vDPA bus; its /dev/vhost-vdpa-N is in path. */
 static inline int vduse_start(struct vduse_net *v, int tap, char path[64], struct error *err)
 {
@@ -308,6 +327,9 @@ static inline int vduse_start(struct vduse_net *v, int tap, char path[64], struc
 	dev.config.vq_align = 4096;
 	dev.config.config_size = sizeof(space);
 	memcpy(dev.config.config, space, sizeof(space));
+	/* One that a process before this one left behind because it was killed. */
+	if (access("/dev/vduse/" VDUSE_NAME, F_OK) == 0)
+		vduse_remove(v->control);
 	if (ioctl(v->control, VDUSE_CREATE_DEV, &dev) < 0)
 		return error_set(err, -errno, "VDUSE_CREATE_DEV: %s", error_name(errno));
 	v->fd = open("/dev/vduse/" VDUSE_NAME, O_RDWR | O_CLOEXEC);
@@ -329,15 +351,13 @@ static inline int vduse_start(struct vduse_net *v, int tap, char path[64], struc
 			return 0;
 		usleep(20000);
 	}
-	return error_set(err, -ENODEV, "no /dev/vhost-vdpa-N appeared");
+	return error_set(err, -ETIMEDOUT, "no /dev/vhost-vdpa-N appeared");
 }
 
 static inline void vduse_end(struct vduse_net *v)
 {
-	char name[VDUSE_NAME_MAX] = VDUSE_NAME;
-
 	if (system("vdpa dev del " VDUSE_NAME))
-		perror("vdpa dev del");
+		fprintf(stderr, "vdpa dev del " VDUSE_NAME " failed\n");
 	v->stop = true;
 	pthread_join(v->thread, NULL);
 	vduse_halt(v);
@@ -346,7 +366,8 @@ static inline void vduse_end(struct vduse_net *v)
 		close(v->kick[i]);
 	}
 	close(v->fd);
-	ioctl(v->control, VDUSE_DESTROY_DEV, name);
+	if (vduse_remove(v->control))
+		fprintf(stderr, "/dev/vduse/" VDUSE_NAME " cannot be removed\n");
 	close(v->control);
 }
 
