@@ -23,34 +23,35 @@ static struct nbd *nbd_of(struct block *block)
 
 struct nbd_handle *nbd_make_handle(const struct nbd *nbd, struct error *err)
 {
-	struct nbd_handle *h = nbd_create();
+	struct nbd_handle *h = libnbd.nbd_create();
 
 	if (!h) {
-		error_set(err, -ENOMEM, "%s: libnbd: %s", nbd->block.id, nbd_get_error());
+		error_set(err, -ENOMEM, "%s: libnbd: %s", nbd->block.id, libnbd.nbd_get_error());
 		return NULL;
 	}
 	/* A user's own URI may name a file with keys. */
-	(void)nbd_set_uri_allow_local_file(h, true);
-	(void)nbd_set_pread_initialize(h, false);
+	(void)libnbd.nbd_set_uri_allow_local_file(h, true);
+	(void)libnbd.nbd_set_pread_initialize(h, false);
 	return h;
 }
 
 int nbd_begin_connect(const struct nbd *nbd, struct nbd_handle *h)
 {
 	if (nbd->server)
-		return nbd_aio_connect_unix(h, qemu_nbd_socket(nbd->server));
-	return nbd_aio_connect_uri(h, nbd->uri);
+		return libnbd.nbd_aio_connect_unix(h, qemu_nbd_socket(nbd->server));
+	return libnbd.nbd_aio_connect_uri(h, nbd->uri);
 }
 
 int nbd_read_abilities(struct nbd *nbd, struct nbd_handle *h, struct error *err)
 {
 	struct block *block = &nbd->block;
-	int64_t size = nbd_get_size(h), min = nbd_get_block_size(h, LIBNBD_SIZE_MINIMUM);
-	int64_t preferred = nbd_get_block_size(h, LIBNBD_SIZE_PREFERRED);
+	int64_t size = libnbd.nbd_get_size(h),
+		min = libnbd.nbd_get_block_size(h, LIBNBD_SIZE_MINIMUM);
+	int64_t preferred = libnbd.nbd_get_block_size(h, LIBNBD_SIZE_PREFERRED);
 
 	if (size < 0)
 		return error_set(err, -EIO, "%s: the server does not tell the size: %s", block->id,
-				 nbd_get_error());
+				 libnbd.nbd_get_error());
 	block->block_size = min > 512 ? (uint32_t)min : 512;
 	if (block->block_size > 4096 || !is_pow2(block->block_size))
 		return error_set(err, -ENOTSUP, "%s: the server wants blocks of %lld bytes",
@@ -60,13 +61,13 @@ int nbd_read_abilities(struct nbd *nbd, struct nbd_handle *h, struct error *err)
 		block->physical_size = (uint32_t)preferred;
 	block->size = (uint64_t)size - (uint64_t)size % block->block_size;
 	block->max_queues = 1;
-	nbd->can_flush = nbd_can_flush(h) > 0;
-	nbd->can_fua = nbd_can_fua(h) > 0;
-	nbd->can_zero = nbd_can_zero(h) > 0;
-	if (nbd_is_read_only(h) > 0 && !block->readonly)
+	nbd->can_flush = libnbd.nbd_can_flush(h) > 0;
+	nbd->can_fua = libnbd.nbd_can_fua(h) > 0;
+	nbd->can_zero = libnbd.nbd_can_zero(h) > 0;
+	if (libnbd.nbd_is_read_only(h) > 0 && !block->readonly)
 		return error_set(err, -EROFS,
 				 "%s: the server lets it only be read: use readonly=on", block->id);
-	block->can_discard = !block->readonly && nbd_can_trim(h) > 0;
+	block->can_discard = !block->readonly && libnbd.nbd_can_trim(h) > 0;
 	block->can_zero = !block->readonly && nbd->can_zero;
 	if (!block->size)
 		return error_set(err, -EINVAL, "%s: the image is empty", block->id);
@@ -88,10 +89,10 @@ static int connect_error(struct nbd *nbd, const char *why, struct error *err)
 /* One step of connecting: waits for the socket, or the end of a server of ours. */
 static int connect_step(struct nbd *nbd, struct nbd_handle *h, uint64_t until, struct error *err)
 {
-	unsigned dir = nbd_aio_get_direction(h);
+	unsigned dir = libnbd.nbd_aio_get_direction(h);
 	uint64_t now = clock_ns();
 	struct pollfd fds[2] = {
-		{.fd = nbd_aio_get_fd(h),
+		{.fd = libnbd.nbd_aio_get_fd(h),
 		 .events = (short)((dir & LIBNBD_AIO_DIRECTION_READ ? POLLIN : 0) |
 				   (dir & LIBNBD_AIO_DIRECTION_WRITE ? POLLOUT : 0))},
 		{.fd = nbd->server ? qemu_nbd_pidfd(nbd->server) : -1, .events = POLLIN},
@@ -105,10 +106,10 @@ static int connect_step(struct nbd *nbd, struct nbd_handle *h, uint64_t until, s
 	if (fds[1].revents)
 		return connect_error(nbd, "it ended", err);
 	if (fds[0].revents & (POLLIN | POLLHUP | POLLERR) && dir & LIBNBD_AIO_DIRECTION_READ)
-		ret = nbd_aio_notify_read(h);
+		ret = libnbd.nbd_aio_notify_read(h);
 	else if (fds[0].revents & (POLLOUT | POLLHUP | POLLERR) && dir & LIBNBD_AIO_DIRECTION_WRITE)
-		ret = nbd_aio_notify_write(h);
-	return ret < 0 ? connect_error(nbd, nbd_get_error(), err) : 0;
+		ret = libnbd.nbd_aio_notify_write(h);
+	return ret < 0 ? connect_error(nbd, libnbd.nbd_get_error(), err) : 0;
 }
 
 /* Connects once, to learn what there is. */
@@ -121,19 +122,20 @@ static int first_connect(struct nbd *nbd, struct error *err)
 	if (!h)
 		return -ENOMEM;
 	if (nbd_begin_connect(nbd, h) < 0)
-		ret = connect_error(nbd, nbd_get_error(), err);
-	while (!ret && !nbd_aio_is_ready(h)) {
-		if (nbd_aio_is_dead(h) || nbd_aio_is_closed(h))
-			ret = connect_error(nbd, nbd_get_error() ? nbd_get_error() : "it hung up",
-					    err);
+		ret = connect_error(nbd, libnbd.nbd_get_error(), err);
+	while (!ret && !libnbd.nbd_aio_is_ready(h)) {
+		if (libnbd.nbd_aio_is_dead(h) || libnbd.nbd_aio_is_closed(h))
+			ret = connect_error(
+				nbd, libnbd.nbd_get_error() ? libnbd.nbd_get_error() : "it hung up",
+				err);
 		else
 			ret = connect_step(nbd, h, until, err);
 	}
 	if (!ret)
 		ret = nbd_read_abilities(nbd, h, err);
 	if (!ret)
-		(void)nbd_shutdown(h, 0);
-	nbd_close(h);
+		(void)libnbd.nbd_shutdown(h, 0);
+	libnbd.nbd_close(h);
 	return ret;
 }
 
@@ -160,6 +162,8 @@ static int open_with(const struct block_ops *ops, const struct options *opts, co
 	nbd->loop = loop;
 	nbd->uri = uri ? strdup(uri) : NULL;
 	ret = readonly ? option_bool("readonly", readonly, &nbd->block.readonly, err) : 0;
+	if (!ret)
+		ret = libnbd_load(err);
 	if (!ret && !uri)
 		ret = qemu_nbd_start(opts, nbd->block.readonly, id, loop, &nbd->server, err);
 	if (!ret)

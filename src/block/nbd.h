@@ -3,8 +3,8 @@
 #define BLOCK_NBD_H
 
 #include "block/block.h"
+#include "block/nbd_library.h"
 
-#include <libnbd.h>
 #include <sys/types.h>
 
 /*

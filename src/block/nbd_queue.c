@@ -229,26 +229,26 @@ static int issue(struct nbd_queue *nq, struct nbd_cmd *cmd, void *data, uint64_t
 
 	switch (cmd->op) {
 	case BLOCK_READ:
-		ret = nbd_aio_pread(nq->h, data, cmd->len, offset, cb, 0);
+		ret = libnbd.nbd_aio_pread(nq->h, data, cmd->len, offset, cb, 0);
 		break;
 	case BLOCK_WRITE:
-		ret = nbd_aio_pwrite(nq->h, data, cmd->len, offset, cb, flags);
+		ret = libnbd.nbd_aio_pwrite(nq->h, data, cmd->len, offset, cb, flags);
 		break;
 	case BLOCK_FLUSH:
 		cmd->mark = nq->log.number;
-		ret = nbd_aio_flush(nq->h, cb, 0);
+		ret = libnbd.nbd_aio_flush(nq->h, cb, 0);
 		break;
 	case BLOCK_DISCARD:
-		ret = nbd_aio_trim(nq->h, cmd->len, offset, cb, flags);
+		ret = libnbd.nbd_aio_trim(nq->h, cmd->len, offset, cb, flags);
 		break;
 	case BLOCK_WRITE_ZEROES:
-		ret = nbd_aio_zero(nq->h, cmd->len, offset, cb,
-				   flags | (unmap ? 0 : LIBNBD_CMD_FLAG_NO_HOLE));
+		ret = libnbd.nbd_aio_zero(nq->h, cmd->len, offset, cb,
+					  flags | (unmap ? 0 : LIBNBD_CMD_FLAG_NO_HOLE));
 		break;
 	}
 	if (ret >= 0 || !cmd->active)
 		return 0;
-	return nbd_get_errno() ? nbd_get_errno() : EIO;
+	return libnbd.nbd_get_errno() ? libnbd.nbd_get_errno() : EIO;
 }
 
 /* Sends a request's next chunk. False: not now. */
@@ -271,7 +271,7 @@ static bool send_request(struct nbd_queue *nq, struct block_request *req)
 		error = issue(nq, cmd, at, req->offset + req->done, req->unmap, req->fua);
 	if (!error)
 		return true;
-	if (nbd_aio_is_dead(nq->h) || nbd_aio_is_closed(nq->h) || is_lost(error))
+	if (libnbd.nbd_aio_is_dead(nq->h) || libnbd.nbd_aio_is_closed(nq->h) || is_lost(error))
 		return false; /* still active: lost() takes the request back */
 	release(cmd);
 	finish(nq, req, -error);
@@ -322,7 +322,7 @@ static void send_replay(struct nbd_queue *nq)
 	cmd = take_cmd(nq, w->op, NULL);
 	cmd->replay = true;
 	cmd->len = w->len;
-	if (issue(nq, cmd, w->data, w->offset, w->unmap, false) && nbd_aio_is_ready(nq->h)) {
+	if (issue(nq, cmd, w->data, w->offset, w->unmap, false) && libnbd.nbd_aio_is_ready(nq->h)) {
 		release(cmd);
 		replayed(nq, EIO);
 	}
@@ -342,10 +342,10 @@ static void unwatch(struct nbd_queue *nq)
 
 static void watch(struct nbd_queue *nq)
 {
-	unsigned dir = nbd_aio_get_direction(nq->h);
+	unsigned dir = libnbd.nbd_aio_get_direction(nq->h);
 	struct epoll_event ev = {.events = (dir & LIBNBD_AIO_DIRECTION_READ ? EPOLLIN : 0u) |
 					   (dir & LIBNBD_AIO_DIRECTION_WRITE ? EPOLLOUT : 0u)};
-	int fd = nbd_aio_get_fd(nq->h);
+	int fd = libnbd.nbd_aio_get_fd(nq->h);
 
 	if (fd != nq->sock_fd)
 		unwatch(nq);
@@ -364,7 +364,7 @@ static void lost(struct nbd_queue *nq, const char *why)
 			 nq->q.block->id, why ? ": " : "", why ? why : "");
 	nq->told_lost = true;
 	unwatch(nq);
-	nbd_close(nq->h);
+	libnbd.nbd_close(nq->h);
 	nq->h = NULL;
 	nq->state = DOWN;
 	nq->flushing = nq->leaving = false;
@@ -394,7 +394,7 @@ static void connect_now(struct nbd_queue *nq)
 	nq->state = CONNECTING;
 	set_timer(nq, CONNECT_MAX);
 	if (nbd_begin_connect(nq->nbd, nq->h) < 0)
-		lost(nq, nbd_get_error());
+		lost(nq, libnbd.nbd_get_error());
 }
 
 static void tell_resized(void *arg)
@@ -408,7 +408,7 @@ static void tell_resized(void *arg)
 static void connected(struct nbd_queue *nq)
 {
 	struct block *block = nq->q.block;
-	int64_t size = nbd_get_size(nq->h);
+	int64_t size = libnbd.nbd_get_size(nq->h);
 	uint64_t whole = size < 0 ? 0 : (uint64_t)size - (uint64_t)size % block->block_size;
 
 	if (nq->told_lost)
@@ -429,10 +429,10 @@ static void connected(struct nbd_queue *nq)
 static void notify(struct nbd_queue *nq)
 {
 	for (unsigned i = 0; i < 16; i++) {
-		unsigned dir = nbd_aio_get_direction(nq->h);
-		struct pollfd p = {.fd = nbd_aio_get_fd(nq->h)};
+		unsigned dir = libnbd.nbd_aio_get_direction(nq->h);
+		struct pollfd p = {.fd = libnbd.nbd_aio_get_fd(nq->h)};
 
-		if (nbd_aio_is_dead(nq->h) || nbd_aio_is_closed(nq->h))
+		if (libnbd.nbd_aio_is_dead(nq->h) || libnbd.nbd_aio_is_closed(nq->h))
 			return;
 		if (dir & LIBNBD_AIO_DIRECTION_READ)
 			p.events |= POLLIN;
@@ -441,9 +441,9 @@ static void notify(struct nbd_queue *nq)
 		if (poll(&p, 1, 0) < 1)
 			return;
 		if (dir & LIBNBD_AIO_DIRECTION_READ && p.revents & (POLLIN | POLLHUP | POLLERR))
-			(void)nbd_aio_notify_read(nq->h);
+			(void)libnbd.nbd_aio_notify_read(nq->h);
 		else if (dir & LIBNBD_AIO_DIRECTION_WRITE)
-			(void)nbd_aio_notify_write(nq->h);
+			(void)libnbd.nbd_aio_notify_write(nq->h);
 		else
 			return;
 	}
@@ -463,7 +463,7 @@ static void timer(struct nbd_queue *nq)
 
 static bool gone(const struct nbd_queue *nq)
 {
-	return nq->leaving || nbd_aio_is_dead(nq->h) || nbd_aio_is_closed(nq->h);
+	return nq->leaving || libnbd.nbd_aio_is_dead(nq->h) || libnbd.nbd_aio_is_closed(nq->h);
 }
 
 static void advance(struct nbd_queue *nq)
@@ -475,7 +475,7 @@ static void advance(struct nbd_queue *nq)
 		lost(nq, NULL);
 		return;
 	}
-	if (nq->state == CONNECTING && nbd_aio_is_ready(nq->h))
+	if (nq->state == CONNECTING && libnbd.nbd_aio_is_ready(nq->h))
 		connected(nq);
 	if (nq->state == REPLAYING)
 		send_replay(nq);
@@ -493,7 +493,7 @@ static void advance(struct nbd_queue *nq)
 static void nbd_queue_free(struct nbd_queue *nq)
 {
 	if (nq->h)
-		nbd_close(nq->h);
+		libnbd.nbd_close(nq->h);
 	if (nq->timer_fd >= 0)
 		close(nq->timer_fd);
 	if (nq->epoll_fd >= 0)
@@ -541,7 +541,7 @@ void nbd_queue_close(struct block_queue *queue)
 	struct nbd_queue *nq = nq_of(queue);
 
 	if (nq->state == UP)
-		(void)nbd_shutdown(nq->h, 0);
+		(void)libnbd.nbd_shutdown(nq->h, 0);
 	nbd_queue_free(nq);
 }
 

@@ -36,7 +36,7 @@ void control_wake(struct control *control)
 static void give_back(struct control_call *call)
 {
 	call->state = CALL_ANSWERED;
-	MHD_resume_connection(call->http);
+	microhttpd.MHD_resume_connection(call->http);
 }
 
 static struct control_call *take_call(struct control *control)

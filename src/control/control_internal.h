@@ -4,8 +4,8 @@
 
 /* What the files of the control socket share and nobody else needs. */
 #include "control/control.h"
+#include "control/http_library.h"
 
-#include <microhttpd.h>
 #include <pthread.h>
 #include <stdio.h>
 #include <sys/types.h>

@@ -30,7 +30,7 @@ static void wake_subscriber(struct control_subscriber *s)
 	if (!s->suspended)
 		return;
 	s->suspended = false;
-	MHD_resume_connection(s->http);
+	microhttpd.MHD_resume_connection(s->http);
 }
 
 /* The lock is held. */
@@ -129,7 +129,7 @@ static ssize_t next_bytes(void *cls, uint64_t pos, char *buf, size_t max)
 		ret = MHD_CONTENT_READER_END_OF_STREAM;
 	} else {
 		s->suspended = true;
-		MHD_suspend_connection(s->http);
+		microhttpd.MHD_suspend_connection(s->http);
 	}
 	pthread_mutex_unlock(&control->lock);
 	return ret;
@@ -148,7 +148,8 @@ static void let_go(void *cls)
 
 struct MHD_Response *control_subscriber_response(struct control_subscriber *s)
 {
-	return MHD_create_response_from_callback(MHD_SIZE_UNKNOWN, BLOCK, next_bytes, s, let_go);
+	return microhttpd.MHD_create_response_from_callback(MHD_SIZE_UNKNOWN, BLOCK, next_bytes, s,
+							    let_go);
 }
 
 void control_subscribers_end(struct control *control)

@@ -25,7 +25,7 @@ static void on_connection(void *cls, struct MHD_Connection *http, void **context
 
 	if (code == MHD_CONNECTION_NOTIFY_STARTED) {
 		const union MHD_ConnectionInfo *info =
-			MHD_get_connection_info(http, MHD_CONNECTION_INFO_CONNECTION_FD);
+			microhttpd.MHD_get_connection_info(http, MHD_CONNECTION_INFO_CONNECTION_FD);
 
 		conn = calloc(1, sizeof(*conn));
 		*context = conn;
@@ -85,7 +85,7 @@ static struct control_call *new_call(struct control *control, struct MHD_Connect
 				     const char *method, const char *path)
 {
 	const union MHD_ConnectionInfo *info =
-		MHD_get_connection_info(http, MHD_CONNECTION_INFO_SOCKET_CONTEXT);
+		microhttpd.MHD_get_connection_info(http, MHD_CONNECTION_INFO_SOCKET_CONTEXT);
 	struct control_call *call = calloc(1, sizeof(*call));
 
 	if (!call)
@@ -113,8 +113,8 @@ static enum MHD_Result send_reply(struct control_call *call)
 	if (call->subscriber) {
 		response = control_subscriber_response(call->subscriber);
 	} else {
-		response = MHD_create_response_from_buffer(call->text ? strlen(call->text) : 0,
-							   call->text, MHD_RESPMEM_MUST_COPY);
+		response = microhttpd.MHD_create_response_from_buffer(
+			call->text ? strlen(call->text) : 0, call->text, MHD_RESPMEM_MUST_COPY);
 		pthread_mutex_lock(&call->control->lock);
 		set_deadline(call->conn, true);
 		pthread_mutex_unlock(&call->control->lock);
@@ -122,11 +122,11 @@ static enum MHD_Result send_reply(struct control_call *call)
 	if (!response)
 		return MHD_NO;
 	if (call->type)
-		MHD_add_response_header(response, "Content-Type", call->type);
+		microhttpd.MHD_add_response_header(response, "Content-Type", call->type);
 	if (call->allow)
-		MHD_add_response_header(response, "Allow", call->allow);
-	ret = MHD_queue_response(call->http, call->status, response);
-	MHD_destroy_response(response);
+		microhttpd.MHD_add_response_header(response, "Allow", call->allow);
+	ret = microhttpd.MHD_queue_response(call->http, call->status, response);
+	microhttpd.MHD_destroy_response(response);
 	return ret;
 }
 
@@ -140,8 +140,8 @@ static enum MHD_Result refuse(struct control_call *call, unsigned status, const 
 /* The request's headers are there: its body, if it has one, is still to come. */
 static enum MHD_Result begin(struct control_call *call)
 {
-	const char *length =
-		MHD_lookup_connection_value(call->http, MHD_HEADER_KIND, "Content-Length");
+	const char *length = microhttpd.MHD_lookup_connection_value(call->http, MHD_HEADER_KIND,
+								    "Content-Length");
 
 	if (length && strtoull(length, NULL, 10) > CONTROL_BODY_MAX)
 		return refuse(call, 413, "the request's body is too long");
@@ -193,7 +193,7 @@ static enum MHD_Result submit(struct control_call *call)
 	if (!closing) {
 		set_deadline(call->conn, false);
 		call->state = CALL_QUEUED;
-		MHD_suspend_connection(call->http);
+		microhttpd.MHD_suspend_connection(call->http);
 		*control->last = call;
 		control->last = &call->next;
 		control_wake(control);
@@ -242,22 +242,26 @@ int control_http_start(struct control *control, struct error *err)
 		{MHD_OPTION_END, 0, NULL},
 	};
 
+	int ret = microhttpd_load(err);
+
+	if (ret)
+		return ret;
 	/* The logger has to be the first option. */
-	control->http =
-		MHD_start_daemon(MHD_USE_EPOLL_INTERNAL_THREAD | MHD_USE_ITC |
-					 MHD_ALLOW_SUSPEND_RESUME | MHD_USE_ERROR_LOG,
-				 0, NULL, NULL, on_request, control, MHD_OPTION_EXTERNAL_LOGGER,
-				 on_log, NULL, MHD_OPTION_ARRAY, options, MHD_OPTION_END);
+	control->http = microhttpd.MHD_start_daemon(
+		MHD_USE_EPOLL_INTERNAL_THREAD | MHD_USE_ITC | MHD_ALLOW_SUSPEND_RESUME |
+			MHD_USE_ERROR_LOG,
+		0, NULL, NULL, on_request, control, MHD_OPTION_EXTERNAL_LOGGER, on_log, NULL,
+		MHD_OPTION_ARRAY, options, MHD_OPTION_END);
 	return control->http ? 0 : error_set(err, -EIO, "libmicrohttpd does not start");
 }
 
 void control_http_quiesce(struct control *control)
 {
-	MHD_quiesce_daemon(control->http);
+	microhttpd.MHD_quiesce_daemon(control->http);
 }
 
 void control_http_stop(struct control *control)
 {
-	MHD_stop_daemon(control->http);
+	microhttpd.MHD_stop_daemon(control->http);
 	control->http = NULL;
 }
