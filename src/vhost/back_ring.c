@@ -117,6 +117,7 @@ static int configure(struct vhost_backend *be, struct back_queue *q, struct vrin
 		.event_idx = back_feature(be, VIRTIO_RING_F_EVENT_IDX),
 		.indirect = back_feature(be, VIRTIO_RING_F_INDIRECT_DESC),
 		.in_order = back_feature(be, VIRTIO_F_IN_ORDER),
+		.transmit = q->pub.index % 2,
 	};
 	int rc;
 

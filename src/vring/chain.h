@@ -149,7 +149,8 @@ static inline bool chain_single(struct vq *vq, const struct mem_region *near, st
  * nothing. The table may have more entries than the ring: Linux makes such tables for small
  * rings, although 2.7.5.3.1 tells it not to; the caller's iovecs bound what is taken. A split
  * ring's table is a chain in itself; a packed ring's is taken from first to last, with no flag but
- * WRITE.
+ * WRITE. In a transmit queue's table that flag is not looked at: DPDK's driver (22.11 at least) leaves
+ * it set in packed tables, on the part with the header, and there is nothing to be written there.
  */
 static inline enum vring_fault chain_indirect(struct vq *vq, struct chain *c, const struct desc *d,
 					      bool packed)
@@ -170,6 +171,8 @@ static inline enum vring_fault chain_indirect(struct vq *vq, struct chain *c, co
 
 		if (!packed && unlikely(e.flags & DESC_INDIRECT))
 			return VRING_BAD_INDIRECT;
+		if (vq->cfg.transmit)
+			e.flags &= ~DESC_WRITE;
 		fault = chain_part(vq, c, &e);
 		if (unlikely(fault))
 			return fault;

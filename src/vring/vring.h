@@ -16,12 +16,13 @@
 
 /** How a ring is laid out and what was negotiated for it. Addresses are guest-physical. */
 struct vring_config {
-	uint32_t size;	 /* entries: a power of two up to 32768 if split, any 1..32768 if packed */
-	bool packed;	 /* VIRTIO_F_RING_PACKED */
-	bool event_idx;	 /* VIRTIO_F_EVENT_IDX */
-	bool indirect;	 /* VIRTIO_F_INDIRECT_DESC */
-	bool in_order;	 /* VIRTIO_F_IN_ORDER */
-	uint64_t desc;	 /* descriptor table; packed: descriptor ring */
+	uint32_t size;	/* entries: a power of two up to 32768 if split, any 1..32768 if packed */
+	bool packed;	/* VIRTIO_F_RING_PACKED */
+	bool event_idx; /* VIRTIO_F_EVENT_IDX */
+	bool indirect;	/* VIRTIO_F_INDIRECT_DESC */
+	bool in_order;	/* VIRTIO_F_IN_ORDER */
+	bool transmit;	/* device side: every part of a chain is to be read; see chain_indirect() */
+	uint64_t desc;	/* descriptor table; packed: descriptor ring */
 	uint64_t driver; /* available ring; packed: driver event suppression */
 	uint64_t device; /* used ring; packed: device event suppression */
 };

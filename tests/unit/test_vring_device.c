@@ -203,6 +203,37 @@ static void test_bounds(void **state)
 	bed_done(&bed);
 }
 
+/* A table whose first part says that it is to be written, and whose second does not. */
+static void test_transmit(void **state)
+{
+	const struct vdrv_sg sg[2] = {{BED_BUF_GPA, 12}, {BED_BUF_GPA + 12, 20}};
+
+	for (unsigned transmit = 0; transmit < 2; transmit++) {
+		struct vring_config cfg = {
+			.size = 16, .packed = *state, .indirect = true, .transmit = transmit};
+		struct vq_buf buf;
+		struct iovec iov[4];
+		struct bed bed;
+		uint8_t *table;
+
+		bed_init(&bed, &cfg, 64);
+		assert_int_equal(vdrv_add(bed.drv, sg, 2, 0, true, bed.tables, NULL), 0);
+		table = mem_translate(bed.table, bed.tables, 32, MEM_WRITE);
+		table[cfg.packed ? 14 : 12] |= 2; /* VRING_DESC_F_WRITE */
+		vdrv_publish(bed.drv);
+		assert_int_equal(vq_pop(bed.vq, &buf, 1, iov, 4), transmit ? 1 : -EPROTO);
+		if (transmit) {
+			assert_int_equal(buf.out_n, 2);
+			assert_int_equal(buf.out_len, 32);
+			assert_int_equal(buf.in_len, 0);
+			vq_push(bed.vq, &buf, 0);
+		} else {
+			assert_int_equal(vq_fault(bed.vq), VRING_BAD_ORDER);
+		}
+		bed_done(&bed);
+	}
+}
+
 /* IN_ORDER: a burst without lengths is one used entry; one with lengths has them all. */
 static void test_in_order_batch(void **state)
 {
@@ -410,6 +441,7 @@ int main(void)
 		BOTH(test_quiet),
 		BOTH(test_kicks),
 		BOTH(test_bounds),
+		BOTH(test_transmit),
 		BOTH(test_in_order_batch),
 		BOTH(test_dirty),
 		BOTH(test_set_memory),
