@@ -67,10 +67,11 @@ struct vfio_pci {
 	unsigned nvectors;
 	unsigned armed; /* vectors that the host has enabled */
 	int intx_fd, intx_resample_fd;
-	bool intx_irqfd;	      /* by KVM; else the loop drives the line */
+	bool intx_irqfd;	      /* by KVM; else the loop pulses the line */
 	int intx_epoll;		      /* of intx_fd, where the loop does */
 	struct loop_fd intx_watch;    /* … which watches this */
-	struct loop_timer intx_timer; /* to lower the line again */
+	struct loop_timer intx_timer; /* to unmask it again */
+	uint64_t intx_rest;	      /* … after so many ns */
 
 	struct loop_fd request, failure; /* the host wants it back; it has failed */
 	struct vfio_pci_counters counters;

@@ -13,8 +13,11 @@
  *
  * INTx: VFIO masks the line when it fires and signals. KVM raises the guest's line and, when the guest
  * has acknowledged the interrupt, lowers it and signals a second eventfd, by which VFIO unmasks.
- * Where KVM cannot do that, the loop raises the line and lowers it after a millisecond: if the
- * device still wants an interrupt then, unmasking makes it fire again.
+ * Where KVM cannot do that, the loop gives the line a pulse: that is one interrupt for the guest,
+ * whereas a line that is held until somebody lowers it interrupts the guest again and again after it
+ * has acknowledged. Nobody says when the guest has served it, so VFIO is told to unmask a moment
+ * later. If the device still wants an interrupt then (the guest has not come to it, or had the line
+ * masked when the pulse came), it fires again, and gets another pulse and a longer moment.
  */
 #include "device/vfio_pci.h"
 #include "base/log.h"
@@ -27,7 +30,8 @@
 #include <sys/eventfd.h>
 #include <unistd.h>
 
-#define INTX_HOLD_NS NSEC_PER_MSEC
+#define INTX_REST_NS	 (NSEC_PER_MSEC / 8)
+#define INTX_REST_MAX_NS NSEC_PER_MSEC
 
 static unsigned mode_kind(enum vfio_pci_irq_mode mode)
 {
@@ -158,28 +162,39 @@ static void msi_arm(struct vfio_pci *v)
 
 /* --- INTx */
 
+static bool intx_by_loop(const struct vfio_pci *v)
+{
+	return v->irq_mode == VFIO_PCI_INTX && !v->intx_irqfd;
+}
+
+static void intx_pulse(struct vfio_pci *v, uint64_t rest)
+{
+	pci_dev_intx(&v->nic.pci, true);
+	pci_dev_intx(&v->nic.pci, false);
+	v->intx_rest = rest;
+	loop_timer_set(v->loop, &v->intx_timer, clock_ns() + rest);
+}
+
 static void intx_fired(struct loop_fd *watch, uint32_t events)
 {
 	struct vfio_pci *v = watch->opaque;
 	eventfd_t count;
 
 	pthread_mutex_lock(&v->nic.pci.lock);
-	if (v->irq_mode == VFIO_PCI_INTX && !v->intx_irqfd && !eventfd_read(v->intx_fd, &count)) {
-		pci_dev_intx(&v->nic.pci, true);
-		loop_timer_set(v->loop, &v->intx_timer, clock_ns() + INTX_HOLD_NS);
-	}
+	if (intx_by_loop(v) && !eventfd_read(v->intx_fd, &count))
+		intx_pulse(v, INTX_REST_NS);
 	pthread_mutex_unlock(&v->nic.pci.lock);
 }
 
-static void intx_lower(struct loop_timer *timer)
+static void intx_rested(struct loop_timer *timer)
 {
 	struct vfio_pci *v = timer->opaque;
+	eventfd_t count;
 
 	pthread_mutex_lock(&v->nic.pci.lock);
-	if (v->irq_mode == VFIO_PCI_INTX && !v->intx_irqfd) {
-		pci_dev_intx(&v->nic.pci, false);
-		(void)vfio_intx_unmask(&v->dev);
-	}
+	/* A device that still asserts its line has signalled when the unmasking returns. */
+	if (intx_by_loop(v) && !vfio_intx_unmask(&v->dev) && !eventfd_read(v->intx_fd, &count))
+		intx_pulse(v, MIN(2 * v->intx_rest, INTX_REST_MAX_NS));
 	pthread_mutex_unlock(&v->nic.pci.lock);
 }
 
@@ -230,7 +245,6 @@ static void intx_off(struct vfio_pci *v)
 		v->intx_irqfd = false;
 	} else {
 		(void)epoll_ctl(v->intx_epoll, EPOLL_CTL_DEL, v->intx_fd, NULL);
-		pci_dev_intx(&v->nic.pci, false);
 	}
 }
 
@@ -298,7 +312,7 @@ int vfio_pci_irq_init(struct vfio_pci *v, struct error *err)
 		return error_set(err, -ENOMEM, "%s: out of memory", v->dev.addr);
 	for (unsigned i = 0; i < v->nvectors; i++)
 		v->vectors[i] = -1;
-	v->intx_timer = (struct loop_timer){.fn = intx_lower, .opaque = v};
+	v->intx_timer = (struct loop_timer){.fn = intx_rested, .opaque = v};
 	v->intx_fd = new_eventfd();
 	v->intx_resample_fd = new_eventfd();
 	v->intx_epoll = epoll_create1(EPOLL_CLOEXEC);

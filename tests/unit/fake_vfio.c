@@ -273,6 +273,10 @@ static int set_irqs(struct fake_vfio_dev *dev, const struct vfio_irq_set *set)
 		dev->unmask_fd = *(const int32_t *)set->data;
 	else
 		dev->unmasks++;
+	if (!(set->flags & VFIO_IRQ_SET_DATA_EVENTFD) && dev->still_asserted) {
+		dev->still_asserted--;
+		fake_vfio_raise(dev, 0);
+	}
 	return 0;
 }
 

@@ -42,6 +42,7 @@ struct fake_vfio_dev {
 	int32_t fds[FAKE_VFIO_VECTORS]; /* their eventfds */
 	int32_t request_fd, error_fd, unmask_fd;
 	unsigned unmasks, set_irqs;
+	unsigned still_asserted; /* so many more unmaskings find INTx asserted */
 };
 
 struct fake_vfio_map {
