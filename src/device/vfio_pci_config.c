@@ -233,6 +233,7 @@ int vfio_pci_config_init(struct vfio_pci *v, struct error *err)
 	struct pci_dev *pci = &v->nic.pci;
 	uint16_t command = load_le16(pci->writable + PCI_COMMAND);
 	int ret = read_all(v, err);
+	bool intx;
 
 	if (ret)
 		return ret;
@@ -244,14 +245,18 @@ int vfio_pci_config_init(struct vfio_pci *v, struct error *err)
 	memset(pci->write1clear, 0, v->config_size);
 	emulate(v, PCI_COMMAND, 2);
 	store_le16(pci->config + PCI_COMMAND, 0);
+	/* A virtual function has no INTx (SR-IOV 1.1, 3.4.1.18), whatever its registers say, and so
+	 * nothing to disable. */
+	intx = pci->config[PCI_INTERRUPT_PIN] && v->dev.irqs[VFIO_PCI_INTX_IRQ_INDEX];
+	if (!intx)
+		command &= (uint16_t)~PCI_COMMAND_INTX_DISABLE;
 	store_le16(pci->writable + PCI_COMMAND, command);
 	emulate(v, PCI_HEADER_TYPE, 1);
 	pci->config[PCI_HEADER_TYPE] = PCI_HEADER_TYPE_NORMAL;
 	emulate(v, PCI_INTERRUPT_LINE, 2);
 	pci->writable[PCI_INTERRUPT_LINE] = 0xff;
-	if (!v->dev.irqs[VFIO_PCI_INTX_IRQ_INDEX])
-		pci->config[PCI_INTERRUPT_PIN] = 0;
-	else
+	pci->config[PCI_INTERRUPT_PIN] = 0;
+	if (intx)
 		pci_dev_use_intx(pci);
 	emulate(v, PCI_ROM_ADDRESS, 4);
 	store_le32(pci->config + PCI_ROM_ADDRESS, 0);

@@ -43,7 +43,17 @@ guest_nic='
 driver() { ethtool -i "${2:-eth0}" | grep -q "driver: $1\$"; }
 irqs() { awk "/${1:-eth0}/ { for (i = 2; i <= NF && \$i ~ /^[0-9]+\$/; i++) s += \$i } END { print s + 0 }" /proc/interrupts; }
 counted() { [ "$(irqs "$1")" -gt 20 ] || { cat /proc/interrupts; return 1; }; }
+# counting NAME ADDRESS SECONDS [ARGUMENT…]: TCP, with what it was in numbers.
+counting() {
+  name=$1 to=$2 seconds=$3
+  shift 3
+  before=$(irqs)
+  check "$name" mbits -c "$to" -t "$seconds" "$@"
+  echo "count: $name: $seconds s, $(tail -n 1 /tmp/check.out) Mb/s, $(($(irqs) - before)) interrupts"
+}
 '
+# show_counts NAME: what they were, for people.
+show_counts() { guest_log "$1" | sed -n 's/^count:/   /p'; }
 
 refused() { # NAME PATTERN [OPTION…] -- VMM-ARGUMENT…: status 3 and the message
   local name=$1 pattern=$2

@@ -371,6 +371,47 @@ static void test_intx_loop(void **state)
 	assert_int_equal(fake->unmasks, 0);
 }
 
+static void expect_no_intx(void)
+{
+	plug_fake();
+	assert_int_equal(cfg(PCI_INTERRUPT_PIN, 1), 0);
+	assert_int_equal(cfg(PCI_INTERRUPT_LINE, 1), 0);
+	decode();
+	assert_int_equal(fake->kind, -1);
+	set_cfg(PCI_COMMAND, 2, PCI_COMMAND_MEMORY | PCI_COMMAND_INTX_DISABLE);
+	assert_int_equal(cfg(PCI_COMMAND, 2), PCI_COMMAND_MEMORY);
+	assert_int_equal(load_le16(fake->config + PCI_COMMAND), PCI_COMMAND_MEMORY);
+	set_cfg(PCI_COMMAND, 2, 0);
+	assert_int_equal(host.line_changes, 0);
+}
+
+/* A virtual function has no INTx, also one whose registers claim it. */
+static void test_no_intx(void **state)
+{
+	fake = fake_vfio_add(VF, FAKE_VF, 7);
+	expect_no_intx();
+	/* MSI-X is all it has. */
+	msix_enable(PCI_MSIX_FLAGS_ENABLE);
+	assert_int_equal(fake->kind, VFIO_PCI_MSIX_IRQ_INDEX);
+	msix_enable(0);
+	assert_int_equal(fake->kind, -1);
+}
+
+static void test_no_intx_claimed(void **state)
+{
+	fake = fake_vfio_add(VF, FAKE_VF, 7);
+	fake->config[PCI_INTERRUPT_PIN] = 1;
+	fake->config[PCI_INTERRUPT_LINE] = 0;
+	expect_no_intx();
+}
+
+static void test_no_intx_pin(void **state)
+{
+	fake = fake_vfio_add(PF, FAKE_PF, 7);
+	fake->config[PCI_INTERRUPT_PIN] = 0;
+	expect_no_intx();
+}
+
 static void test_reset(void **state)
 {
 	plug(PF, FAKE_PF);
@@ -467,6 +508,9 @@ int main(void)
 		TEST(msi),
 		TEST(intx_kvm),
 		TEST(intx_loop),
+		TEST(no_intx),
+		TEST(no_intx_claimed),
+		TEST(no_intx_pin),
 		TEST(reset),
 		TEST(taken_back),
 		TEST(nonsense),
