@@ -8,9 +8,12 @@
 # build/apt/; only what is installed is the machine's, because dpkg's status
 # file stays the one in /var/lib/dpkg. The mirror is the one the machine
 # already uses for bookworm: it may be the only one that it can reach.
+#
+# With APT_SUITE set, it is that suite alone, from the same mirror, with a state
+# of its own: for packages that are unpacked, not installed.
 
 : "${VIADUCT_ROOT:?apt.sh is sourced by scripts that set VIADUCT_ROOT}"
-APT_DIR=${VIADUCT_BUILD:-$VIADUCT_ROOT/build}/apt
+APT_DIR=${VIADUCT_BUILD:-$VIADUCT_ROOT/build}/apt${APT_SUITE:+-$APT_SUITE}
 APT_OPTS=(
   -o "Dir::Etc::sourcelist=$APT_DIR/sources.list"
   -o "Dir::Etc::sourceparts=/dev/null"
@@ -93,10 +96,12 @@ apt_write_sources() {
     return 1
   fi
   mkdir -p "$APT_DIR/lists/partial" "$APT_DIR/cache/archives/partial"
-  {
+  if [[ -n ${APT_SUITE:-} ]]; then
+    echo "deb ${main% bookworm} $APT_SUITE main"
+  else
     printf '%s\n' "$sources" | sort -u | sed 's/^/deb /; s/$/ main/'
     echo "deb $main-backports main"
-  } >"$APT_DIR/sources.list.new"
+  fi >"$APT_DIR/sources.list.new"
   if ! cmp -s "$APT_DIR/sources.list.new" "$APT_DIR/sources.list"; then
     mv "$APT_DIR/sources.list.new" "$APT_DIR/sources.list"
     rm -f "$APT_DIR/updated"
@@ -109,10 +114,10 @@ apt_update() {
   if [[ ${1:-} != --force && -n $(find "$APT_DIR/updated" -mtime -1 2>/dev/null) ]]; then
     return 0
   fi
-  echo "apt: fetching the package lists of bookworm and bookworm-backports" >&2
+  echo "apt: fetching the package lists of ${APT_SUITE:-bookworm and bookworm-backports}" >&2
   if ! apt-get -qq "${APT_OPTS[@]}" -o APT::Update::Error-Mode=any update >&2; then
     echo "apt: the package lists could not be fetched: is there a network, and does the mirror" \
-      "in /etc/apt carry bookworm-backports?" >&2
+      "in /etc/apt carry ${APT_SUITE:-bookworm-backports}?" >&2
     return 1
   fi
   touch "$APT_DIR/updated"
