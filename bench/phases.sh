@@ -53,6 +53,9 @@ costs_of() {
   esac
 }
 
+# measured WHO ROUND: whether its figures of so many rounds are there already, with KEEP=yes.
+measured() { (($(wc -w <<<"${values["$1 latency"]:-}") >= $2)); }
+
 # phases_measure GUEST TAP WHO: follows the guest through them, notes it all under WHO, and ends it.
 phases_measure() {
   local guest=$1 tap=$2 who=$3 name units
