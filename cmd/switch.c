@@ -3,6 +3,7 @@
 #include "switch_cmdline.h"
 
 #include "switch_api.h"
+#include "switch_takeover.h"
 #include "switch/counters.h"
 
 #include <errno.h>
@@ -81,12 +82,43 @@ static void log_totals(struct sw *sw)
 	}
 }
 
-static int add_ports(struct sw *sw, char *const *ports, unsigned n, struct error *err)
+static int add_ports(struct sw *sw, const struct sw_heir *heir, char *const *ports, unsigned n,
+		     struct error *err)
 {
 	int ret = 0;
 
 	for (unsigned i = 0; i < n && !ret; i++)
-		ret = sw_add_port(sw, ports[i], NULL, err);
+		if (!sw_takeover_has(heir, ports[i]))
+			ret = sw_add_port(sw, ports[i], NULL, err);
+	return ret;
+}
+
+/* Everything is another process's now: nothing may be undone, only left. */
+static _Noreturn void leave(struct sw *sw, struct switch_api *api, struct switch_heritage *h)
+{
+	sw_takeover_leave(sw);
+	log_totals(sw);
+	switch_api_close(api);
+	switch_heritage_close(h);
+	_exit(EXIT_OK);
+}
+
+/* Ports: those of the switch before this one first. */
+static int open_ports(const struct switch_cmdline *c, const struct switch_config *config,
+		      struct sw *sw, struct error *err)
+{
+	const char *from = c->takeover ? c->takeover : config->takeover;
+	struct sw_heir *heir = NULL;
+	struct error why = {0};
+	int ret = from ? switch_take_over(from, sw, &heir, err) : 0;
+
+	if (!ret && heir && sw_takeover_remake(heir, &why))
+		log_error("%s", why.text);
+	if (!ret)
+		ret = add_ports(sw, heir, config->ports, config->nports, err);
+	if (!ret)
+		ret = add_ports(sw, heir, c->ports, c->nports, err);
+	sw_takeover_free(heir);
 	return ret;
 }
 
@@ -95,17 +127,22 @@ static int serve(const struct switch_cmdline *c, const struct switch_config *con
 {
 	const char *socket = c->api_socket ? c->api_socket : config->api_socket;
 	struct sw *sw = sw_create(&c->options, loop, err);
+	const char *takeover = c->takeover ? c->takeover : config->takeover;
+	struct switch_heritage *heritage = NULL;
 	struct switch_api *api = NULL;
 	int ret = sw ? 0 : err->code;
 
 	if (!ret)
-		ret = add_ports(sw, config->ports, config->nports, err);
-	if (!ret)
-		ret = add_ports(sw, c->ports, c->nports, err);
+		ret = open_ports(c, config, sw, err);
 	if (!ret && socket)
 		ret = switch_api_open(socket, loop, sw, &api, err);
+	if (!ret && takeover)
+		ret = switch_heritage_open(takeover, loop, sw, &heritage, err);
 	if (!ret)
 		ret = loop_run(loop);
+	if (switch_heritage_is_given(heritage))
+		leave(sw, api, heritage);
+	switch_heritage_close(heritage);
 	log_totals(sw);
 	switch_api_close(api);
 	sw_destroy(sw);

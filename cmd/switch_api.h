@@ -30,6 +30,7 @@ struct switch_config {
 	unsigned nports;
 	unsigned nworkers;
 	char *api_socket;
+	char *takeover;
 };
 int switch_config_read(const char *path, struct sw_options *options, struct switch_config *config,
 		       struct error *err);

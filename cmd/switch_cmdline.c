@@ -72,6 +72,14 @@ static int set_api_socket(void *to, const char *value, struct error *err)
 	return 0;
 }
 
+static int set_takeover(void *to, const char *value, struct error *err)
+{
+	struct switch_cmdline *c = to;
+
+	c->takeover = value;
+	return 0;
+}
+
 static int set_number(const char *name, const char *value, uint64_t min, uint64_t max,
 		      unsigned *out, struct error *err)
 {
@@ -148,6 +156,10 @@ const struct arg_option switch_options[] = {
 	{"fdb-age", "SECONDS", "when an address that is not seen is forgotten (300)", set_fdb_age},
 	{"api-socket", "PATH", "where viaductctl and other clients reach this switch (nowhere)",
 	 set_api_socket},
+	{"takeover", "PATH",
+	 "take the place of the switch that runs with this option, under its guests; and give way "
+	 "to the next one that is started so (nowhere)",
+	 set_takeover},
 	{"log-level", "LEVEL", "error, warn, info or debug (warn)", set_log_level},
 	{"help", NULL, "this text", set_help},
 	{"version", NULL, "the version", set_version},

@@ -12,6 +12,7 @@ struct switch_cmdline {
 	struct sw_options options;
 	const char *config;
 	const char *api_socket;
+	const char *takeover;
 	char *ports[SW_PORTS_MAX];
 	unsigned nports, nworkers;
 	enum log_level log_level;

@@ -111,10 +111,23 @@ static int take_ports(const json_t *list, struct switch_config *config, struct e
 	return 0;
 }
 
+static int take_path(const json_t *root, const char *name, char **to, struct error *err)
+{
+	const json_t *value = json_object_get(root, name);
+
+	if (!value)
+		return 0;
+	if (!json_is_string(value))
+		return error_set(err, -EINVAL, "%s: a path is expected", name);
+	*to = strdup(json_string_value(value));
+	return *to ? 0 : error_set(err, -ENOMEM, "out of memory");
+}
+
 static int check_members(const json_t *root, struct error *err)
 {
-	static const char *const known[] = {"workers", "ports",	  "poll-us",	"retry-us",
-					    "fdb-max", "fdb-age", "api-socket", NULL};
+	static const char *const known[] = {"workers",	  "ports",    "poll-us",
+					    "retry-us",	  "fdb-max",  "fdb-age",
+					    "api-socket", "takeover", NULL};
 	json_t *all = (json_t *)(uintptr_t)root, *value;
 	const char *key;
 
@@ -146,7 +159,6 @@ int switch_config_parse(const char *name, const char *text, size_t len, struct s
 {
 	json_error_t where;
 	json_t *root = json_loadb(text, len, JSON_REJECT_DUPLICATES, &where);
-	const char *socket;
 	int ret;
 
 	*config = (struct switch_config){0};
@@ -159,11 +171,10 @@ int switch_config_parse(const char *name, const char *text, size_t len, struct s
 		ret = take_workers(json_object_get(root, "workers"), options, config, err);
 	if (!ret)
 		ret = take_ports(json_object_get(root, "ports"), config, err);
-	socket = json_string_value(json_object_get(root, "api-socket"));
-	if (!ret && socket) {
-		config->api_socket = strdup(socket);
-		ret = config->api_socket ? 0 : error_set(err, -ENOMEM, "out of memory");
-	}
+	if (!ret)
+		ret = take_path(root, "api-socket", &config->api_socket, err);
+	if (!ret)
+		ret = take_path(root, "takeover", &config->takeover, err);
 	json_decref(root);
 	return ret ? error_prefix(err, ret, "%s", name) : 0;
 }
@@ -200,4 +211,5 @@ void switch_config_free(struct switch_config *config)
 		free(config->ports[i]);
 	free(config->ports);
 	free(config->api_socket);
+	free(config->takeover);
 }

@@ -18,6 +18,7 @@
 #include <getopt.h>
 #include <inttypes.h>
 #include <sched.h>
+#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <sys/eventfd.h>
@@ -34,6 +35,7 @@ struct load {
 	double seconds, rate;
 	bool check, one_way;
 	uint64_t per_us;
+	uint64_t longest; /* of all latencies, cycles; only at a rate */
 };
 
 static uint64_t cycles(void)
@@ -144,6 +146,7 @@ static void look_at(struct load *l, struct end *e, const uint8_t *f, uint32_t le
 	if (l->rate > 0) {
 		bucket = (now - load_le64(f + TIME_AT)) * 1000 / l->per_us / LAT_BUCKET;
 		e->latency[MIN(bucket, LAT_COUNT - 1U)]++;
+		l->longest = MAX(l->longest, now - load_le64(f + TIME_AT));
 	}
 }
 
@@ -199,6 +202,7 @@ static void teach(struct load *l)
 		e->sent = e->received = e->bytes = e->lost = e->reordered = e->corrupt = 0;
 		memset(e->latency, 0, LAT_COUNT * sizeof(*e->latency));
 	}
+	l->longest = 0;
 }
 
 /* As fast as it goes, no more than the window under way; what is stuck for 10 ms is lost. */
@@ -226,11 +230,18 @@ static void run_window(struct load *l, uint64_t end)
 	}
 }
 
+static volatile sig_atomic_t ended; /* SIGUSR1: sending is over */
+
+static void end_now(int sig)
+{
+	ended = sig;
+}
+
 static void run_rate(struct load *l, uint64_t end)
 {
 	uint64_t gap = (uint64_t)((double)l->per_us * 1e6 / l->rate), next = cycles();
 
-	for (uint64_t now = cycles(); now < end; now = cycles()) {
+	for (uint64_t now = cycles(); now < end && !ended; now = cycles()) {
 		if (now >= next) {
 			for (unsigned k = 0; k < 2u - l->one_way; k++)
 				send(l, k, 1, now);
@@ -241,6 +252,16 @@ static void run_rate(struct load *l, uint64_t end)
 		take(l, 0, now);
 		take(l, 1, now);
 	}
+}
+
+/* What is still under way when sending is over: 200 ms, more than any switch keeps a frame. */
+static void drain(struct load *l)
+{
+	uint64_t end = cycles() + 200000 * l->per_us;
+
+	for (uint64_t now = cycles(); now < end; now = cycles())
+		for (unsigned k = 0; k < 2; k++)
+			take(l, k, now);
 }
 
 static double percentile(const struct load *l, double p)
@@ -274,10 +295,10 @@ static void report(const struct load *l, double seconds)
 	printf("{\"size\": %u, \"seconds\": %.2f, \"sent\": %" PRIu64 ", \"received\": %" PRIu64
 	       ", \"mpps\": %.3f, \"gbps\": %.3f, \"lost\": %" PRIu64 ", \"reordered\": %" PRIu64
 	       ", \"corrupt\": %" PRIu64 ", \"stray\": %" PRIu64
-	       ", \"median_us\": %.2f, \"p99_us\": %.2f}\n",
+	       ", \"median_us\": %.2f, \"p99_us\": %.2f, \"longest_us\": %.0f}\n",
 	       l->size, seconds, sent, received, (double)received / seconds / 1e6,
 	       (double)received * l->size * 8 / seconds / 1e9, lost, reordered, corrupt, stray,
-	       percentile(l, 0.5), percentile(l, 0.99));
+	       percentile(l, 0.5), percentile(l, 0.99), (double)l->longest / (double)l->per_us);
 }
 
 static void bind_to(int cpu)
@@ -372,13 +393,16 @@ int main(int argc, char **argv)
 		}
 		fill(&l, k);
 	}
+	signal(SIGUSR1, end_now);
 	l.per_us = calibrate();
 	teach(&l);
 	ns = clock_ns();
-	if (l.rate > 0)
+	if (l.rate > 0) {
 		run_rate(&l, cycles() + (uint64_t)(l.seconds * 1e6) * l.per_us);
-	else
+		drain(&l);
+	} else {
 		run_window(&l, cycles() + (uint64_t)(l.seconds * 1e6) * l.per_us);
+	}
 	report(&l, (double)(clock_ns() - ns) / 1e9);
 	for (unsigned k = 0; k < 2; k++)
 		end_close(&l.ends[k]);

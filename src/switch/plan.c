@@ -131,8 +131,11 @@ static struct sw_plan *build(struct sw *sw)
 
 int sw_publish(struct sw *sw)
 {
-	struct sw_plan *plan = build(sw), *old;
+	struct sw_plan *plan, *old;
 
+	if (sw->held)
+		return 0;
+	plan = build(sw);
 	if (!plan)
 		log_error("no memory for the workers' plan: all forwarding stops");
 	old = atomic_exchange(&sw->plan, plan);

@@ -3,6 +3,7 @@
 #define SWITCH_PORT_H
 
 #include "base/options.h"
+#include "base/parcel.h"
 #include "hostnet/hostnet.h"
 #include "switch/drops.h"
 #include "vring/device.h"
@@ -131,6 +132,21 @@ struct port_ops {
 
 	/** One line on the state it is in, for a person. NULL: nothing to say. */
 	void (*status)(struct sw_port *port, char *text, size_t size);
+
+	bool heritable; /* open heeds port->inherit */
+	/*
+	 * Handing the port to another process (takeover.h). All may be NULL.
+	 *
+	 * save puts what open needs to go on from there, with port->inherit set; no queue may run
+	 * then before the port is resumed. 0; -ENOTSUP, with nothing put: it is to be made anew
+	 * there; another errno with err set: it cannot be given up. NULL stands for -ENOTSUP.
+	 * save_rings comes when all queues are stopped, and restore_rings takes what it put.
+	 */
+	int (*save)(struct sw_port *port, struct parcel_out *p, struct error *err);
+	void (*hold)(struct sw_port *port);
+	void (*save_rings)(struct sw_port *port, struct parcel_out *p);
+	int (*restore_rings)(struct sw_port *port, struct parcel_in *p, struct error *err);
+	void (*resume)(struct sw_port *port); /* there; or here, when it came to nothing */
 };
 
 struct sw_port {
@@ -141,6 +157,8 @@ struct sw_port {
 	void *impl;	/* the type's own */
 	const struct sw_port_config *config;
 	char *options; /* as it was asked for, to be shown */
+	bool anew;     /* it cannot be handed to another process: it is made anew there */
+	struct parcel_in *inherit; /* while open runs: what save put elsewhere; NULL: nothing */
 
 	/* What is negotiated. Changed only while no queue of the port is started. */
 	struct hostnet *hn;	/* frame ports */

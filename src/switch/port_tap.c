@@ -6,6 +6,7 @@
 
 #include <errno.h>
 #include <stdio.h>
+#include <unistd.h>
 
 #define TAP_OFFLOADS (NET_OFFLOAD_CSUM | NET_OFFLOAD_TSO4 | NET_OFFLOAD_TSO6 | NET_OFFLOAD_ECN)
 
@@ -19,6 +20,33 @@ static const struct option_key keys[] = {
 	{NULL},
 };
 
+/* Goes on with descriptors that another process had. */
+static int inherit_hostnet(struct sw_port *port, const struct hostnet_params *params,
+			   struct error *err)
+{
+	unsigned n = (unsigned)parcel_get_range(port->inherit, 1, SW_PAIRS_MAX);
+	char text[16 * SW_PAIRS_MAX] = "fd=";
+	int fds[SW_PAIRS_MAX], ret = 0;
+	struct options opts = {0};
+
+	for (unsigned i = 0; i < n; i++) {
+		fds[i] = parcel_get_fd(port->inherit);
+		snprintf(text + strlen(text), sizeof(text) - strlen(text), "%s%d", i ? "+" : "",
+			 fds[i]);
+	}
+	if (port->inherit->bad)
+		ret = error_set(err, -EPROTO, "its descriptors are missing");
+	if (!ret)
+		ret = options_parse(&opts, text, err);
+	if (!ret)
+		ret = tap_ops.open(&opts, params, &port->hn, err);
+	options_free(&opts);
+	for (unsigned i = 0; ret && i < n; i++)
+		if (fds[i] >= 0)
+			close(fds[i]);
+	return ret;
+}
+
 /* Opens the TAP and, with vhost, hands it to the kernel. */
 static int open_hostnet(struct sw_port *port, const struct options *opts,
 			const struct hostnet_params *params, bool vhost, struct error *err)
@@ -26,6 +54,8 @@ static int open_hostnet(struct sw_port *port, const struct options *opts,
 	struct hostnet *tap;
 	int ret = vhost ? vhost_net_probe(err) : 0;
 
+	if (!ret && port->inherit)
+		return inherit_hostnet(port, params, err);
 	if (!ret)
 		ret = tap_ops.open(opts, params, &tap, err);
 	if (ret)
@@ -75,6 +105,17 @@ static void tap_port_status(struct sw_port *port, char *text, size_t size)
 		 hn->ops->link_up(hn) ? "up" : "down", by);
 }
 
+/* What the kernel's vhost moves is in memory of this process, and is made anew. */
+static int tap_port_save(struct sw_port *port, struct parcel_out *p, struct error *err)
+{
+	if (port->hn->ops != &tap_ops)
+		return -ENOTSUP;
+	parcel_put_u64(p, port->hn->queues);
+	for (unsigned i = 0; i < port->hn->queues; i++)
+		parcel_put_fd(p, tap_queue_fd(port->hn, i));
+	return 0;
+}
+
 const struct port_ops port_tap = {
 	.name = "tap",
 	.help = "a TAP interface of the host",
@@ -83,4 +124,6 @@ const struct port_ops port_tap = {
 	.open = tap_port_open,
 	.close = tap_port_close,
 	.status = tap_port_status,
+	.heritable = true,
+	.save = tap_port_save,
 };

@@ -154,6 +154,14 @@ static void vduse_status(struct sw_port *port, char *text, size_t size)
 		 info.queues_running);
 }
 
+static int vduse_save(struct sw_port *port, struct parcel_out *p, struct error *err)
+{
+	return error_set(err, -EBUSY,
+			 "port %s: a VDUSE device cannot be handed over: take it off the vDPA bus "
+			 "and remove the port first",
+			 port->id);
+}
+
 const struct port_ops port_vduse = {
 	.name = "vduse",
 	.help = "a vDPA device: a NIC for the host itself, or behind /dev/vhost-vdpa-N",
@@ -161,4 +169,5 @@ const struct port_ops port_vduse = {
 	.open = vduse_open,
 	.close = vduse_close,
 	.status = vduse_status,
+	.save = vduse_save,
 };

@@ -131,6 +131,7 @@ static int vhost_open(struct sw_port *port, const struct options *opts, struct e
 		.loop = sw_port_loop(port),
 		.ops = &backend_ops,
 		.opaque = port,
+		.inherit = port->inherit,
 	};
 	struct vhost_port *v = calloc(1, sizeof(*v));
 	int ret;
@@ -167,6 +168,32 @@ static void vhost_status(struct sw_port *port, char *text, size_t size)
 		 info.queues_running);
 }
 
+static int vhost_save(struct sw_port *port, struct parcel_out *p, struct error *err)
+{
+	vhost_backend_save(to_vhost(port)->be, p);
+	return 0;
+}
+
+static void vhost_hold(struct sw_port *port)
+{
+	vhost_backend_hold(to_vhost(port)->be);
+}
+
+static void vhost_save_rings(struct sw_port *port, struct parcel_out *p)
+{
+	vhost_backend_save_rings(to_vhost(port)->be, p);
+}
+
+static int vhost_restore_rings(struct sw_port *port, struct parcel_in *p, struct error *err)
+{
+	return vhost_backend_restore_rings(to_vhost(port)->be, p, err);
+}
+
+static void vhost_resume(struct sw_port *port)
+{
+	vhost_backend_resume(to_vhost(port)->be);
+}
+
 const struct port_ops port_vhost_user = {
 	.name = "vhost-user",
 	.help = "a guest's NIC, over a UNIX socket and shared memory",
@@ -174,4 +201,10 @@ const struct port_ops port_vhost_user = {
 	.open = vhost_open,
 	.close = vhost_close,
 	.status = vhost_status,
+	.heritable = true,
+	.save = vhost_save,
+	.hold = vhost_hold,
+	.save_rings = vhost_save_rings,
+	.restore_rings = vhost_restore_rings,
+	.resume = vhost_resume,
 };

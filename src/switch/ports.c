@@ -165,6 +165,19 @@ void sw_port_stop(struct sw_port *port)
 		sw_publish(port->sw);
 }
 
+void sw_stop_all(struct sw *sw)
+{
+	for (unsigned i = 0; i < SW_PORTS_MAX; i++) {
+		struct sw_port *port = sw->ports[i];
+
+		for (unsigned p = 0; port && p < port->pairs; p++) {
+			mark_in(port->in[p]);
+			port->out[p]->started = false;
+		}
+	}
+	sw_publish(sw);
+}
+
 void sw_port_stop_frames(struct sw_port *port)
 {
 	sw_port_stop(port);
@@ -243,7 +256,8 @@ static int find_type(const struct options *opts, const struct port_ops **ops, st
 				all);
 }
 
-static int open_port(struct sw_port *port, const struct options *opts, struct error *err)
+static int open_port(struct sw_port *port, const struct options *opts,
+		     const struct sw_port_config *settings, struct error *err)
 {
 	const struct option_key *const tables[] = {sw_port_keys, port->ops->keys, NULL};
 	struct sw_port_config *config = calloc(1, sizeof(*config));
@@ -260,6 +274,8 @@ static int open_port(struct sw_port *port, const struct options *opts, struct er
 	ret = sw_port_config_parse(config, opts, err);
 	if (ret)
 		return error_prefix(err, ret, "%s", what);
+	if (settings)
+		*config = *settings;
 	if (port->ops->probe && (ret = port->ops->probe(err)))
 		return error_prefix(err, ret, "%s", what);
 	return port->ops->open(port, opts, err);
@@ -274,11 +290,15 @@ static int free_index(const struct sw *sw)
 }
 
 static int add_parsed(struct sw *sw, const struct port_ops *ops, const struct options *opts,
-		      const char *text, struct sw_port **out, struct error *err)
+		      const struct sw_adopted *from, struct sw_port **out, struct error *err)
 {
-	int ret = ops ? 0 : find_type(opts, &ops, err), index = free_index(sw);
+	int ret = ops ? 0 : find_type(opts, &ops, err);
+	int index = from->id ? (int)from->index : free_index(sw);
 	struct sw_port *port;
 
+	if (!ret && from->inherit && !ops->heritable)
+		ret = error_set(err, -EPROTO, "port %s: a %s cannot be handed over", from->id,
+				ops->name);
 	if (ret)
 		return ret;
 	if (index < 0)
@@ -290,12 +310,14 @@ static int add_parsed(struct sw *sw, const struct port_ops *ops, const struct op
 	port->ops = ops;
 	port->index = (unsigned)index;
 	port->hdr_len = SW_HDR_LEN;
-	port->options = strdup(text);
-	ret = name_port(port, options_get(opts, "id"), err);
+	port->options = strdup(from->options);
+	port->inherit = from->inherit;
+	ret = name_port(port, from->id ? from->id : options_get(opts, "id"), err);
 	if (!ret) {
 		sw->ports[index] = port;
-		ret = open_port(port, opts, err);
+		ret = open_port(port, opts, from->config, err);
 	}
+	port->inherit = NULL;
 	if (ret) {
 		sw->ports[index] = NULL;
 		free_port(port);
@@ -315,13 +337,28 @@ int sw_add_port(struct sw *sw, const char *options, struct sw_port **out, struct
 int sw_add_port_of(struct sw *sw, const struct port_ops *ops, const char *options,
 		   struct sw_port **out, struct error *err)
 {
+	const struct sw_adopted from = {.options = options};
 	struct options opts;
 	int ret = options_parse(&opts, options, err);
 
 	if (!ret)
-		ret = add_parsed(sw, ops, &opts, options, out, err);
+		ret = add_parsed(sw, ops, &opts, &from, out, err);
 	else
 		error_prefix(err, ret, "--port");
+	options_free(&opts);
+	return ret;
+}
+
+int sw_adopt_port(struct sw *sw, const struct sw_adopted *from, struct sw_port **out,
+		  struct error *err)
+{
+	struct options opts;
+	int ret = options_parse(&opts, from->options, err);
+
+	if (!ret && (from->index >= SW_PORTS_MAX || sw->ports[from->index]))
+		ret = error_set(err, -EPROTO, "port number %u is taken", from->index);
+	if (!ret)
+		ret = add_parsed(sw, NULL, &opts, from, out, err);
 	options_free(&opts);
 	return ret;
 }

@@ -14,6 +14,7 @@ struct sw {
 	struct fdb *fdb;
 	_Atomic(struct sw_plan *) plan;
 	uint64_t generation;
+	bool held;		    /* no plan is made: on the way from or to another process */
 	struct sw_capture *capture; /* NULL: none */
 	_Atomic uint16_t now;
 	_Atomic uint64_t announce; /* a MAC, the port's number above it, SW_ANNOUNCE; 0: none */
@@ -29,5 +30,18 @@ struct sw {
  * one before. 0 or -ENOMEM, and then the old one is in force.
  */
 int sw_publish(struct sw *sw);
+
+/** ports.c: takes back all queues of all ports at once. */
+void sw_stop_all(struct sw *sw);
+
+/** A port that another process had. */
+struct sw_adopted {
+	const char *id, *options;
+	unsigned index;
+	const struct sw_port_config *config;
+	struct parcel_in *inherit; /* NULL: it is made anew */
+};
+int sw_adopt_port(struct sw *sw, const struct sw_adopted *from, struct sw_port **out,
+		  struct error *err);
 
 #endif

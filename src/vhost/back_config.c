@@ -91,7 +91,7 @@ int back_set_features(struct vhost_backend *be, struct vhost_user_msg *msg, stru
 	return back_rings_resume(be, err);
 }
 
-static uint64_t protocol_offered(const struct vhost_backend *be)
+uint64_t back_protocol_offered(const struct vhost_backend *be)
 {
 	static const uint8_t always[] = {
 		VHOST_USER_PROTOCOL_F_MQ,	    VHOST_USER_PROTOCOL_F_LOG_SHMFD,
@@ -114,13 +114,13 @@ static uint64_t protocol_offered(const struct vhost_backend *be)
 int back_get_protocol_features(struct vhost_backend *be, struct vhost_user_msg *msg,
 			       struct error *err)
 {
-	return reply_u64(msg, protocol_offered(be));
+	return reply_u64(msg, back_protocol_offered(be));
 }
 
 int back_set_protocol_features(struct vhost_backend *be, struct vhost_user_msg *msg,
 			       struct error *err)
 {
-	uint64_t unknown = msg->payload.u64 & ~protocol_offered(be);
+	uint64_t unknown = msg->payload.u64 & ~back_protocol_offered(be);
 
 	if (unknown)
 		return error_set(err, -EINVAL, "protocol features %#llx were not offered",

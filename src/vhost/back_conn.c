@@ -125,6 +125,16 @@ static int carry_out(struct vhost_backend *be, struct vhost_user_msg *msg, struc
 	return replies ? reply(be, msg, err) : 0;
 }
 
+int back_carry_out(struct vhost_backend *be, struct vhost_user_msg *msg, struct error *err)
+{
+	int rc = vhost_user_check_header(VHOST_USER_CHANNEL_FRONTEND, &msg->hdr, err);
+
+	if (rc == 0)
+		rc = vhost_user_check_request(VHOST_USER_CHANNEL_FRONTEND, msg,
+					      back_protocol_offered(be), err);
+	return rc ? rc : handlers[msg->hdr.request](be, msg, err);
+}
+
 static int handle(struct vhost_backend *be, struct error *err)
 {
 	struct vhost_user_msg *msg = &be->rx.msg;
@@ -317,7 +327,9 @@ struct vhost_backend *vhost_backend_create(const struct vhost_backend_params *pa
 	if (back_rings_init(be, 2 * params->queue_pairs, err) || open_attention(be, err) ||
 	    back_watch_add(be, err))
 		goto fail;
-	if (be->path && back_socket_open(be, err))
+	back_socket_init(be);
+	if (params->inherit ? back_restore(be, params->inherit, err)
+			    : be->path && back_socket_open(be, err))
 		goto fail;
 	return be;
 fail:

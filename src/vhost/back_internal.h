@@ -9,8 +9,8 @@
 /*
  * The back-end from inside: see docs/vhost-user.md. back_conn.c holds the connection and hands
  * requests out, back_socket.c finds front-ends, back_mem.c has their memory, back_ring.c their
- * rings, back_inflight.c what these leave for a successor, back_log.c the dirty log and back_config.c
- * what is left.
+ * rings, back_inflight.c what these leave for a successor, back_log.c the dirty log, back_handover.c
+ * what goes to another process and back_config.c what is left.
  */
 #define BACK_SLOTS_MAX	   64 /* memory regions */
 #define BACK_CONFIG_BYTES  24 /* struct virtio_net_config (virtio 1.2, 5.1.4) */
@@ -104,6 +104,8 @@ struct vhost_backend {
 	uint8_t *inflight;
 	unsigned inflight_queues, inflight_size;
 
+	bool held; /* on its way to another process, or from one: nothing runs */
+
 	struct vhost_backend *next_watched;
 	bool is_watched;
 	_Atomic bool blocked; /* the front-end has held up whoever signalled it */
@@ -137,19 +139,28 @@ int back_take_fd(struct vhost_user_msg *msg);
 /** A request of our own to the front-end, if it has given us a channel. 0 or -ENOTCONN. */
 int back_request(struct vhost_backend *be, const struct vhost_user_msg *msg);
 
+/* back_handover.c */
+/** Becomes what another process's back-end was, with nothing running. */
+int back_restore(struct vhost_backend *be, struct parcel_in *p, struct error *err);
+
 /* back_socket.c */
+/** Takes a socket that listens; back_socket_next() watches it. */
+void back_socket_take(struct vhost_backend *be, int fd);
+void back_socket_init(struct vhost_backend *be);
 int back_socket_open(struct vhost_backend *be, struct error *err);
 /** The connection is gone: look for the next front-end. */
 void back_socket_next(struct vhost_backend *be);
 void back_socket_close(struct vhost_backend *be);
 
 /* back_conn.c */
+/** Carries out a request, if its form is right, and answers nobody. */
+int back_carry_out(struct vhost_backend *be, struct vhost_user_msg *msg, struct error *err);
 int back_conn_start(struct vhost_backend *be, int fd, struct error *err);
 
 /* back_map.c */
 /**
  * Maps bytes [offset, offset + size) of the file fd, shared and writable, after making sure that
- * it is memory, has those bytes, and that it does not hurt if it shrinks. Does not keep fd.
+ * it is memory, has those bytes, and that it does not hurt if it shrinks. The map has a copy of fd.
  */
 int back_map_file(struct vhost_backend *be, int fd, uint64_t offset, uint64_t size,
 		  struct back_map *map, void **at, struct error *err);
@@ -181,6 +192,10 @@ bool back_iotlb_look_ahead(struct vhost_backend *be, struct back_queue *q);
 /** Whether a part of a ring is translated: 0; -EFAULT, and it is asked for; -EINVAL. */
 int back_iotlb_locate(struct vhost_backend *be, struct back_queue *q, uint64_t iova, uint64_t len,
 		      bool write, struct error *err);
+
+/** Calls fn for each translation, as the message that told it. */
+void back_iotlb_each(const struct vhost_backend *be,
+		     void (*fn)(const struct vhost_user_iotlb *io, void *arg), void *arg);
 
 /* back_inflight.c */
 back_handler back_get_inflight_fd, back_set_inflight_fd;
@@ -217,6 +232,8 @@ back_handler back_get_features, back_set_features, back_get_protocol_features,
 	back_set_protocol_features, back_set_owner, back_reset_owner, back_reset_device,
 	back_get_queue_num, back_set_status, back_get_status, back_get_config, back_set_config,
 	back_set_mtu, back_send_rarp, back_set_request_fd;
+/** The protocol features that there is code for here. */
+uint64_t back_protocol_offered(const struct vhost_backend *be);
 void back_config_init(struct vhost_backend *be, const struct vhost_backend_params *params);
 
 #endif

@@ -90,6 +90,23 @@ static int remember(struct vhost_backend *be, const struct vhost_user_iotlb *io,
 	return 0;
 }
 
+void back_iotlb_each(const struct vhost_backend *be,
+		     void (*fn)(const struct vhost_user_iotlb *io, void *arg), void *arg)
+{
+	for (unsigned i = 0; i < be->niotlb; i++) {
+		const struct back_iotlb_entry *e = &be->iotlb[i];
+		const struct vhost_user_iotlb io = {
+			.iova = e->iova,
+			.size = e->size,
+			.user_addr = e->user,
+			.perm = e->write ? VHOST_USER_IOTLB_RW : VHOST_USER_IOTLB_RO,
+			.type = VHOST_USER_IOTLB_UPDATE,
+		};
+
+		fn(&io, arg);
+	}
+}
+
 /* Whether next can be joined to last: the same memory goes on, with the same permission. */
 static bool joins(const struct mem_region *last, const struct mem_region *next)
 {

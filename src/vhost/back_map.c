@@ -4,6 +4,7 @@
 #include "mem/guard.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <linux/magic.h>
 #include <sys/mman.h>
 #include <sys/stat.h>
@@ -73,7 +74,8 @@ int back_map_range(const struct back_range *range, int event_fd, struct back_map
 		return error_set(err, -errno, "cannot map %llu bytes: %s", (unsigned long long)len,
 				 error_name(errno));
 	madvise(p, len, MADV_DONTDUMP);
-	*map = (struct back_map){.at = p, .len = len};
+	*map = (struct back_map){
+		.at = p, .len = len, .fd = -1, .offset = range->offset, .size = range->size};
 	map->guard = mem_guard_add(p, len, event_fd, err);
 	if (!map->guard) {
 		back_unmap(map);
@@ -89,7 +91,16 @@ int back_map_file(struct vhost_backend *be, int fd, uint64_t offset, uint64_t si
 	struct back_range range = {.fd = fd, .offset = offset, .size = size};
 	int rc = back_check_file(fd, offset, size, &range.grain, err);
 
-	return rc ? rc : back_map_range(&range, be->attention.fd, map, at, err);
+	if (rc == 0)
+		rc = back_map_range(&range, be->attention.fd, map, at, err);
+	if (rc)
+		return rc;
+	map->fd = fcntl(fd, F_DUPFD_CLOEXEC, 0);
+	if (map->fd < 0) {
+		rc = error_set(err, -errno, "cannot keep the file: %s", error_name(errno));
+		back_unmap(map);
+	}
+	return rc;
 }
 
 void back_unmap(struct back_map *map)
@@ -97,5 +108,7 @@ void back_unmap(struct back_map *map)
 	mem_guard_remove(map->guard);
 	if (map->at)
 		munmap(map->at, map->len);
+	if (map->at && map->fd >= 0)
+		close(map->fd);
 	*map = (struct back_map){0};
 }

@@ -12,6 +12,8 @@ struct back_map {
 	void *at; /* NULL: none */
 	uint64_t len;
 	struct mem_guard *guard;
+	int fd;		       /* of back_map_file(): a copy, to be handed on; otherwise -1 */
+	uint64_t offset, size; /* in it */
 };
 
 /** A part of a file; grain: what a mapping's beginning and length are multiples of. */

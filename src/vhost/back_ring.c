@@ -147,8 +147,8 @@ static bool should_run(const struct vhost_backend *be, const struct back_queue *
 {
 	bool enabled = q->enabled || !back_feature(be, VHOST_USER_F_PROTOCOL_FEATURES);
 
-	return q->size && q->addr_set && q->kick_set && enabled && !q->broken && !q->waiting &&
-	       be->table && be->features_set;
+	return !be->held && q->size && q->addr_set && q->kick_set && enabled && !q->broken &&
+	       !q->waiting && be->table && be->features_set;
 }
 
 static int start(struct vhost_backend *be, struct back_queue *q, struct error *err)

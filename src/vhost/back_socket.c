@@ -66,12 +66,21 @@ void back_socket_next(struct vhost_backend *be)
 		log_error("%s: %s: cannot listen any more", be->name, be->path);
 }
 
+void back_socket_init(struct vhost_backend *be)
+{
+	be->retry = (struct loop_timer){.fn = on_retry, .opaque = be};
+	be->retry_ms = RETRY_MIN_MS;
+}
+
+void back_socket_take(struct vhost_backend *be, int fd)
+{
+	be->listener = (struct loop_fd){.fd = fd, .fn = on_listener, .opaque = be};
+}
+
 int back_socket_open(struct vhost_backend *be, struct error *err)
 {
 	int fd, rc;
 
-	be->retry = (struct loop_timer){.fn = on_retry, .opaque = be};
-	be->retry_ms = RETRY_MIN_MS;
 	if (!be->server) {
 		/* Not from here: the owner is not ready to be called yet. */
 		loop_timer_set(be->loop, &be->retry, clock_ns());
@@ -80,7 +89,7 @@ int back_socket_open(struct vhost_backend *be, struct error *err)
 	fd = vhost_user_listen(be->path, err);
 	if (fd < 0)
 		return fd;
-	be->listener = (struct loop_fd){.fd = fd, .fn = on_listener, .opaque = be};
+	back_socket_take(be, fd);
 	rc = loop_add(be->loop, &be->listener, EPOLLIN);
 	if (rc)
 		error_set(err, rc, "%s: cannot watch the socket: %s", be->path, error_name(rc));
@@ -93,7 +102,8 @@ void back_socket_close(struct vhost_backend *be)
 	if (be->listener.fd >= 0) {
 		loop_remove(be->loop, &be->listener);
 		close(be->listener.fd);
-		unlink(be->path);
+		if (!be->held) /* otherwise it is the other process's */
+			unlink(be->path);
 	}
 	be->listener.fd = -1;
 	/* Nobody is looked for any more, also not when the present one goes. */

@@ -3,6 +3,7 @@
 #define VHOST_BACKEND_H
 
 #include "base/loop.h"
+#include "base/parcel.h"
 #include "mem/guest_mem.h"
 #include "vhost/user_msg.h"
 #include "vring/device.h"
@@ -88,6 +89,11 @@ struct vhost_backend_params {
 	struct loop *loop;
 	const struct vhost_backend_ops *ops;
 	void *opaque;
+	/**
+	 * What vhost_backend_save() of another process put, or NULL: then the back-end is what that
+	 * one was, connection and all, and held.
+	 */
+	struct parcel_in *inherit;
 };
 
 /** Virtio features that this side can carry for an owner: all that vring/ and virtio-net know. */
@@ -124,6 +130,20 @@ struct vhost_backend_info {
 	char last_error[256]; /* why the last connection ended; "" */
 };
 void vhost_backend_info(const struct vhost_backend *be, struct vhost_backend_info *info);
+
+/*
+ * Handing a back-end to another process, with its front-end, which notices nothing: save; hold (no
+ * queue runs then); save_rings. There: create with inherit (it is held), restore_rings, resume. Here:
+ * resume too, if the other one failed; otherwise the process ends without a word, since whatever is
+ * destroyed would be told to the front-end, or taken from the file system. Between save and the end of
+ * it the loop must not run. A front-end of which half a message is there is hung up by save.
+ */
+void vhost_backend_save(struct vhost_backend *be, struct parcel_out *p);
+void vhost_backend_hold(struct vhost_backend *be);
+void vhost_backend_save_rings(const struct vhost_backend *be, struct parcel_out *p);
+int vhost_backend_restore_rings(struct vhost_backend *be, struct parcel_in *p, struct error *err);
+/** Queues run again. A front-end whose queues cannot is hung up. */
+void vhost_backend_resume(struct vhost_backend *be);
 
 /**
  * Worker: signals the driver, as vq_flush() or vq_should_call() asked. A front-end that makes this
