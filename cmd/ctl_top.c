@@ -111,23 +111,25 @@ static void print_ports(const struct look *now, const struct look *before, doubl
 
 static void print_workers(const struct look *now, const struct look *before, double seconds)
 {
-	struct ctl_table table = {.ncolumns = 4};
+	struct ctl_table table = {.ncolumns = 6};
 
-	ctl_table_row(&table, (const char *[]){"WORKER", "BUSY", "FRAMES", "CYCLES/FRAME"});
+	ctl_table_row(&table, (const char *[]){"WORKER", "BUSY", "FRAMES", "CYCLES/FRAME", "QUEUES",
+					       "MOVED"});
 	for (size_t i = 0; i < json_array_size(now->workers); i++) {
 		const json_t *w = json_array_get(now->workers, i);
 		const json_t *old = json_array_get(before->workers, i);
 		double busy = value(w, NULL, "busy_cycles") - value(old, NULL, "busy_cycles");
 		double frames = value(w, NULL, "frames") - value(old, NULL, "frames");
 		double all = seconds * 1e6 * value(w, NULL, "cycles_per_us");
-		char id[32], load[32], rate[32], cost[32];
+		char id[32], load[32], rate[32], cost[32], queues[32], moved[32];
 
 		snprintf(load, sizeof(load), "%.1f%%", all > 0 ? 100 * busy / all : 0);
 		snprintf(cost, sizeof(cost), frames > 0 ? "%.0f" : "-",
 			 frames > 0 ? busy / frames : 0);
-		ctl_table_row(&table,
-			      (const char *[]){ctl_cell(w, "worker", id), load,
-					       ctl_amount(frames / seconds, "/s", rate), cost});
+		ctl_table_row(&table, (const char *[]){ctl_cell(w, "worker", id), load,
+						       ctl_amount(frames / seconds, "/s", rate),
+						       cost, ctl_cell(w, "queues", queues),
+						       ctl_cell(w, "moved", moved)});
 	}
 	ctl_table_print(&table);
 }

@@ -165,7 +165,9 @@ static int list_workers(void *opaque, const struct control_request *request, jso
 			json_array_append_new(loop, number(s.loop[b]));
 		json_array_append_new(
 			*reply,
-			json_pack("{s:i, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o}", "worker", (int)i,
+			json_pack("{s:i, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o}",
+				  "worker", (int)i, "load_percent", number(s.load_percent),
+				  "queues", number(s.queues), "moved", number(s.moved),
 				  "busy_cycles", number(s.busy_cycles), "idle_cycles",
 				  number(s.idle_cycles), "steps", number(s.steps), "busy_steps",
 				  number(s.busy_steps), "sleeps", number(s.sleeps), "frames",

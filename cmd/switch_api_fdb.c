@@ -209,6 +209,9 @@ void switch_metrics(void *opaque, struct control_metrics *out)
 		      offsetof(struct sw_worker_stats, busy_cycles));
 	worker_metric(sw, out, "viaduct_switch_idle_cycles_total", "Cycles polled in vain",
 		      offsetof(struct sw_worker_stats, idle_cycles));
+	worker_metric(sw, out, "viaduct_switch_queues_moved_total",
+		      "Queues that a worker took over from others",
+		      offsetof(struct sw_worker_stats, moved));
 	worker_metric(sw, out, "viaduct_switch_sleeps_total", "Times a worker went to sleep",
 		      offsetof(struct sw_worker_stats, sleeps));
 	fdb_stats(sw_fdb(sw), &fdb);

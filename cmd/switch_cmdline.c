@@ -119,6 +119,13 @@ static int set_fdb_age(void *to, const char *value, struct error *err)
 	return set_number("--fdb-age", value, 1, 30000, &c->options.fdb_age_s, err);
 }
 
+static int set_rebalance(void *to, const char *value, struct error *err)
+{
+	struct switch_cmdline *c = to;
+
+	return set_number("--rebalance", value, 0, 100, &c->options.rebalance, err);
+}
+
 static int set_log_level(void *to, const char *value, struct error *err)
 {
 	struct switch_cmdline *c = to;
@@ -154,6 +161,9 @@ const struct arg_option switch_options[] = {
 	 set_retry},
 	{"fdb-max", "N", "addresses that can be learnt (131072)", set_fdb_max},
 	{"fdb-age", "SECONDS", "when an address that is not seen is forgotten (300)", set_fdb_age},
+	{"rebalance", "PERCENT",
+	 "move queues between workers whose loads are further apart than this; 0: never (25)",
+	 set_rebalance},
 	{"api-socket", "PATH", "where viaductctl and other clients reach this switch (nowhere)",
 	 set_api_socket},
 	{"takeover", "PATH",

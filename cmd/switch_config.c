@@ -54,6 +54,7 @@ static int take_numbers(const json_t *root, struct sw_options *options, struct e
 		{"retry-us", &options->retry_us, 0, 100000},
 		{"fdb-max", &options->fdb_max, 16, 16777216},
 		{"fdb-age", &options->fdb_age_s, 1, 30000},
+		{"rebalance", &options->rebalance, 0, 100},
 	};
 
 	for (unsigned i = 0; i < ARRAY_SIZE(numbers); i++) {
@@ -125,9 +126,9 @@ static int take_path(const json_t *root, const char *name, char **to, struct err
 
 static int check_members(const json_t *root, struct error *err)
 {
-	static const char *const known[] = {"workers",	  "ports",    "poll-us",
-					    "retry-us",	  "fdb-max",  "fdb-age",
-					    "api-socket", "takeover", NULL};
+	static const char *const known[] = {"workers",	"ports",   "poll-us",	"retry-us",
+					    "fdb-max",	"fdb-age", "rebalance", "api-socket",
+					    "takeover", NULL};
 	json_t *all = (json_t *)(uintptr_t)root, *value;
 	const char *key;
 

@@ -49,6 +49,9 @@ void sw_worker_read(const struct sw_worker *w, struct sw_worker_stats *out)
 	out->busy_steps = counted(&w->stats.busy_steps);
 	out->sleeps = counted(&w->stats.sleeps);
 	out->frames = counted(&w->stats.frames);
+	out->load_percent = counted(&w->stats.load_percent);
+	out->queues = counted(&w->stats.queues);
+	out->moved = counted(&w->stats.moved);
 	for (unsigned i = 0; i < LOOP_BUCKETS; i++)
 		out->loop[i] = counted(&w->stats.loop[i]);
 }

@@ -15,6 +15,9 @@ struct sw_worker_stats {
 	uint64_t busy_cycles, idle_cycles; /* asleep is neither */
 	uint64_t steps, busy_steps, sleeps;
 	uint64_t frames;
+	/* The control thread's, once a second. */
+	uint64_t load_percent, queues;
+	uint64_t moved;		     /* queues that came from other workers */
 	uint64_t loop[LOOP_BUCKETS]; /* busy steps */
 };
 

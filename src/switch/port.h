@@ -63,7 +63,8 @@ struct sw_in {
 	struct sw_port *port __cacheline_al;
 	struct sw_ring ring; /* vq NULL: a frame port's */
 	unsigned pair;
-	unsigned worker; /* who serves it */
+	unsigned worker;      /* who serves it */
+	uint64_t seen_cycles; /* busy_cycles at the last look of balance.c */
 	bool started;
 
 	/* The worker's own. */

@@ -89,14 +89,12 @@ static int in_fd(const struct sw_in *in)
 	return port->hn ? port->hn->ops->poll_fd(port->hn, in->pair) : in->ring.kick_fd;
 }
 
-int sw_in_start(struct sw_port *port, unsigned pair, const struct sw_ring *ring)
+static int start_at(struct sw_in *in, unsigned worker)
 {
-	struct sw *sw = port->sw;
-	struct sw_in *in = port->in[pair];
+	struct sw *sw = in->port->sw;
 	int ret, fd;
 
-	in->ring = ring ? *ring : (struct sw_ring){.kick_fd = -1};
-	in->worker = idlest(sw);
+	in->worker = worker;
 	in->cached_generation = 0;
 	in->cached_plan = 0;
 	in->next_look = 0;
@@ -107,8 +105,22 @@ int sw_in_start(struct sw_port *port, unsigned pair, const struct sw_ring *ring)
 	if (!ret)
 		ret = sw_publish(sw);
 	if (ret)
-		sw_in_stop(port, pair);
+		sw_in_stop(in->port, in->pair);
 	return ret;
+}
+
+int sw_in_start(struct sw_port *port, unsigned pair, const struct sw_ring *ring)
+{
+	struct sw_in *in = port->in[pair];
+
+	in->ring = ring ? *ring : (struct sw_ring){.kick_fd = -1};
+	return start_at(in, idlest(port->sw));
+}
+
+int sw_in_move(struct sw_in *in, unsigned worker)
+{
+	sw_in_stop(in->port, in->pair);
+	return start_at(in, worker);
 }
 
 int sw_out_start(struct sw_port *port, unsigned pair, const struct sw_ring *ring)

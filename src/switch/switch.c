@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "base/log.h"
 #include "base/thread.h"
+#include "switch/balance.h"
 #include "switch/switch_internal.h"
 
 #include <errno.h>
@@ -16,6 +17,7 @@ void sw_options_init(struct sw_options *options)
 		.retry_us = 100,
 		.fdb_max = 131072,
 		.fdb_age_s = 300,
+		.rebalance = 25,
 		.threads = true,
 	};
 	for (unsigned i = 0; i < ARRAY_SIZE(options->cpus); i++)
@@ -30,7 +32,7 @@ static uint64_t seconds(void)
 static void tick(struct loop_timer *timer)
 {
 	struct sw *sw = timer->opaque;
-	uint64_t now = seconds();
+	uint64_t now = seconds(), cycles;
 
 	atomic_store_explicit(&sw->now, (uint16_t)now, memory_order_relaxed);
 	if (now >= sw->next_age) {
@@ -39,6 +41,10 @@ static void tick(struct loop_timer *timer)
 		fdb_age(sw->fdb, (uint16_t)now, (uint16_t)age);
 		sw->next_age = now + MAX(1u, MIN((unsigned)AGE_EVERY_S, age / 4));
 	}
+	cycles = sw_cycles();
+	if (sw->balanced_at)
+		sw_balance(sw, cycles - sw->balanced_at);
+	sw->balanced_at = cycles;
 	if (!sw_plan(sw)) /* there was no memory for it */
 		sw_publish(sw);
 	loop_timer_set(sw->loop, timer, clock_ns() + NSEC_PER_SEC);

@@ -17,6 +17,7 @@ struct sw_options {
 	unsigned retry_us;  /* how long frames wait for a receiver without buffers */
 	unsigned fdb_max;   /* learnt addresses */
 	unsigned fdb_age_s; /* an address not seen for so long is forgotten */
+	unsigned rebalance; /* percent: how far apart workers' loads may be; 0: any */
 	bool threads;	    /* false: workers are stepped by hand (tests, fuzzing) */
 };
 

@@ -18,6 +18,8 @@ struct sw {
 	struct sw_capture *capture; /* NULL: none */
 	_Atomic uint16_t now;
 	_Atomic uint64_t announce; /* a MAC, the port's number above it, SW_ANNOUNCE; 0: none */
+	uint64_t balanced_at;	   /* cycles */
+	bool balance_pause;	   /* a queue was moved since */
 	uint64_t next_age;	   /* seconds on clock_ns() */
 	struct loop_timer timer;
 	unsigned nworkers;
@@ -30,6 +32,9 @@ struct sw {
  * one before. 0 or -ENOMEM, and then the old one is in force.
  */
 int sw_publish(struct sw *sw);
+
+/** ports.c: gives a started queue to another worker. 0 or -ENOMEM, and then it is stopped. */
+int sw_in_move(struct sw_in *in, unsigned worker);
 
 /** ports.c: takes back all queues of all ports at once. */
 void sw_stop_all(struct sw *sw);
