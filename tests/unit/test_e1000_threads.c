@@ -143,7 +143,7 @@ static void test_upheaval(void **state)
 /* Each way in which a driver stops the chip before it gives back its memory. */
 static void stop(struct bed *b, unsigned how)
 {
-	switch (how % 3) {
+	switch (how % 4) {
 	case 0:
 		wr(b, REG_CTRL, CTRL_RST);
 		break;
@@ -152,6 +152,10 @@ static void stop(struct bed *b, unsigned how)
 		wr(b, REG_TCTL, 0);
 		break;
 	case 2:
+		bed_bus_master(b, false);
+		break;
+	case 3: /* the machine is reset, and finds the chip where it was */
+		pci_bus_reset(b->host.pci);
 		bed_bus_master(b, false);
 		break;
 	}

@@ -157,9 +157,11 @@ static void test_posted(void **state)
 }
 
 /* Each way in which a driver stops the chip before it gives back its memory. */
+enum { STOP_RU = 4, STOPS };
+
 static void stop(struct bed *b, unsigned how)
 {
-	switch (how % 3) {
+	switch (how % STOPS) {
 	case 0:
 		wr32(b, CSR_PORT, PORT_RESET);
 		break;
@@ -168,6 +170,13 @@ static void stop(struct bed *b, unsigned how)
 		break;
 	case 2:
 		bed_bus_master(b, false);
+		break;
+	case 3: /* the machine is reset, and finds the chip where it was */
+		pci_bus_reset(b->host.pci);
+		bed_bus_master(b, false);
+		break;
+	case STOP_RU: /* of the receive unit alone */
+		wr8(b, CSR_CMD, RU_ABORT);
 		break;
 	}
 }
@@ -189,7 +198,8 @@ static void stops(bool post)
 			usleep(i % 8 * 5);
 		}
 		stop(b, i);
-		expect_untouched(b, CBL, 0x1000 * CBS);
+		if (i % STOPS != STOP_RU)
+			expect_untouched(b, CBL, 0x1000 * CBS);
 		expect_untouched(b, RFA, RFD_DIST * RFDS);
 		wr32(b, CSR_PORT, PORT_RESET);
 	}

@@ -161,7 +161,7 @@ static void test_classic_many(void **state)
 /* Each way in which a driver stops the chip before it gives back its memory. */
 static void stop(struct bed *b, unsigned how)
 {
-	switch (how % 3) {
+	switch (how % 4) {
 	case 0:
 		wr8(b, RTL_CR, CR_RST);
 		break;
@@ -169,6 +169,10 @@ static void stop(struct bed *b, unsigned how)
 		wr8(b, RTL_CR, 0);
 		break;
 	case 2:
+		bed_bus_master(b, false);
+		break;
+	case 3: /* the machine is reset, and finds the chip where it was */
+		pci_bus_reset(b->host.pci);
 		bed_bus_master(b, false);
 		break;
 	}
