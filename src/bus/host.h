@@ -54,6 +54,12 @@ struct bus_host_ops {
 	 */
 	int (*ioeventfd)(struct bus_host *host, bool add, enum bus_space space, uint64_t addr,
 			 unsigned len, int eventfd);
+	/**
+	 * The same of writes of one value only, of len bytes; others still arrive at the handler.
+	 * NULL, or -ENOTSUP, where that cannot be had.
+	 */
+	int (*ioeventfd_value)(struct bus_host *host, bool add, enum bus_space space, uint64_t addr,
+			       unsigned len, uint64_t value, int eventfd);
 
 	/**
 	 * Posts guest writes to [addr, addr + len): they stay in a ring and do not leave the kernel,

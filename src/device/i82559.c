@@ -114,6 +114,8 @@ void i82559_step(void *chip, uint64_t now, struct nic_worker_wish *wish)
 	struct i82559 *i = chip;
 
 	nic_chip_step_begin(&i->chip);
+	if (nic_post_took(&i->chip.post, I559_POST_CMD))
+		i->cu.resume = true;
 	wish->at = work(i, now, &wish->receive);
 	wish->at = MIN(wish->at, nic_irq_poll(&i->chip.irq, now));
 	wish->at = MIN(wish->at, nic_post_tend(&i->chip.post, I559_POST_CMD, true, now));

@@ -9,12 +9,19 @@
  *
  * A resume that left the kernel is work for the vCPU that made it, if nobody else is at it: the
  * frame is on its way when the write returns, and no thread had to be woken. When resumes come often
- * the command register is posted (nic_post.h); it then reads as accepted at once, as it always does.
+ * they are posted (nic_post.h); the register then reads as accepted at once, as it always does. Other
+ * commands never are: a driver that aborts the receive unit takes its memory back, and its reads do
+ * not leave the kernel, so nothing would flush them.
  */
 #include "device/i82559.h"
 
 const struct nic_post_reg i82559_post_regs[I559_POST_COUNT] = {
-	[I559_POST_CMD] = {"SCB command", CSR_CMD, 1, NIC_POST_BUSY},
+	[I559_POST_CMD] = {.name = "SCB command",
+			   .offset = CSR_CMD,
+			   .len = 1,
+			   .kind = NIC_POST_BUSY,
+			   .by_value = true,
+			   .value = CU_RESUME << 4},
 };
 
 static void write_ack(struct i82559 *i, uint8_t value)

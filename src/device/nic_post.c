@@ -1,7 +1,10 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "device/nic_post.h"
 
+#include <errno.h>
 #include <poll.h>
+#include <sys/eventfd.h>
+#include <unistd.h>
 
 /*
  * All times are multiples of the interval between two looks at a posted doorbell, and that follows
@@ -42,24 +45,42 @@ void nic_post_init(struct nic_post *post, struct bus_host *host, const struct ni
 	post->count = count;
 	post->usable = enable && host->ops->coalesce && host->ops->coalesce_drain;
 	post->interval = MAX(MIN(INTERVAL_CALLS * measure_call(), INTERVAL_MAX), INTERVAL_MIN);
-	for (unsigned i = 0; i < count; i++)
+	for (unsigned i = 0; i < count; i++) {
 		post->state[i].want = regs[i].kind != NIC_POST_BUSY;
+		post->state[i].fd = regs[i].by_value ? eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK) : -1;
+	}
 }
 
 void nic_post_fini(struct nic_post *post)
 {
+	for (unsigned i = 0; i < post->count; i++)
+		if (post->state[i].fd >= 0)
+			close(post->state[i].fd);
 	pthread_mutex_destroy(&post->lock);
+}
+
+static int tell_host(struct nic_post *post, unsigned i, bool on)
+{
+	const struct bus_host_ops *ops = post->host->ops;
+	const struct nic_post_reg *reg = &post->regs[i];
+	uint64_t addr = post->base + reg->offset;
+
+	if (!reg->by_value)
+		return ops->coalesce(post->host, on, BUS_MMIO, addr, reg->len);
+	if (!ops->ioeventfd_value || post->state[i].fd < 0)
+		return -ENOTSUP;
+	return ops->ioeventfd_value(post->host, on, BUS_MMIO, addr, reg->len, reg->value,
+				    post->state[i].fd);
 }
 
 /* Registers or unregisters one register; the lock is held. */
 static void apply(struct nic_post *post, unsigned i, bool on)
 {
 	struct nic_post_state *state = &post->state[i];
-	uint64_t addr = post->base + post->regs[i].offset;
 
 	if (state->posted == on)
 		return;
-	if (post->host->ops->coalesce(post->host, on, BUS_MMIO, addr, post->regs[i].len)) {
+	if (tell_host(post, i, on)) {
 		if (on)
 			post->usable = false; /* every write exits; nothing else changes */
 		return;
@@ -87,6 +108,22 @@ void nic_post_drain(struct nic_post *post)
 {
 	if (post->usable)
 		post->host->ops->coalesce_drain(post->host);
+}
+
+bool nic_post_took(struct nic_post *post, unsigned i)
+{
+	struct nic_post_state *state = &post->state[i];
+	bool posted = state->posted;
+	uint64_t n;
+
+	/* Once more after it was armed: for a write that came in between. */
+	if (!posted && !state->may_have)
+		return false;
+	state->may_have = posted;
+	if (read(state->fd, &n, sizeof(n)) != sizeof(n))
+		return false;
+	atomic_fetch_add_explicit(&state->writes, n, memory_order_relaxed);
+	return true;
 }
 
 bool nic_post_written(struct nic_post *post, unsigned i, uint64_t now)

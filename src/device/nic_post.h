@@ -17,6 +17,10 @@
  * A worker that tends a doorbell keeps this invariant: it never sleeps without a bound while a
  * doorbell that it waits for is posted. To arm is to unregister and then to empty the ring once
  * more: a write that came before is in the ring, a later one exits.
+ *
+ * A doorbell that shares its register with commands that may not wait (a stop: the driver takes its
+ * memory back) is posted by value: KVM counts writes of that value in an eventfd (bus_host's
+ * ioeventfd_value op), the worker asks nic_post_took(), and any other value exits at once.
  */
 #define NIC_POST_MAX   8
 #define NIC_POST_NEVER UINT64_MAX
@@ -31,6 +35,8 @@ struct nic_post_reg {
 	const char *name;
 	uint32_t offset, len; /* in the BAR */
 	enum nic_post_kind kind;
+	bool by_value; /* only writes of this value */
+	uint8_t value;
 };
 
 struct nic_post_state {
@@ -40,7 +46,9 @@ struct nic_post_state {
 	/* The rate of writes that exited, for the decision to post. */
 	_Atomic uint64_t burst_since;
 	_Atomic unsigned burst;
+	int fd; /* by_value: where KVM counts */
 	/* The worker's. */
+	bool may_have; /* by_value: something may be in fd */
 	uint64_t seen, quiet_since;
 	bool waiting;
 };
@@ -67,6 +75,9 @@ void nic_post_map(struct nic_post *post, bool mapped, uint64_t base);
 
 /** Delivers what waits in the ring, to the devices' handlers. No device lock may be held. */
 void nic_post_drain(struct nic_post *post);
+
+/** From the worker: whether register i, posted by value, was written since this was last asked. */
+bool nic_post_took(struct nic_post *post, unsigned i);
 
 /** The register was written; returns whether the worker should be told to post it. */
 bool nic_post_written(struct nic_post *post, unsigned i, uint64_t now);

@@ -106,14 +106,11 @@ static void vfio_file(struct bus_host *host, bool add, int fd)
 static bool same(const struct fake_ioeventfd *a, const struct fake_ioeventfd *b)
 {
 	return a->used && a->space == b->space && a->addr == b->addr && a->len == b->len &&
-	       a->fd == b->fd;
+	       a->fd == b->fd && a->by_value == b->by_value && a->value == b->value;
 }
 
-static int ioeventfd(struct bus_host *host, bool add, enum bus_space space, uint64_t addr,
-		     unsigned len, int fd)
+static int add_ioeventfd(struct fake_host *h, bool add, const struct fake_ioeventfd *wanted)
 {
-	struct fake_ioeventfd wanted = {true, space, addr, len, fd};
-	struct fake_host *h = fake_of(host);
 	int ret = add ? -ENOSPC : -ENOENT;
 
 	if (h->no_ioeventfd)
@@ -122,14 +119,30 @@ static int ioeventfd(struct bus_host *host, bool add, enum bus_space space, uint
 	for (unsigned i = 0; i < ARRAY_SIZE(h->ioeventfds) && ret; i++) {
 		struct fake_ioeventfd *io = &h->ioeventfds[i];
 
-		if (add ? io->used : !same(io, &wanted))
+		if (add ? io->used : !same(io, wanted))
 			continue;
-		*io = wanted;
+		*io = *wanted;
 		io->used = add;
 		ret = 0;
 	}
 	pthread_mutex_unlock(&h->lock);
 	return ret;
+}
+
+static int ioeventfd(struct bus_host *host, bool add, enum bus_space space, uint64_t addr,
+		     unsigned len, int fd)
+{
+	struct fake_ioeventfd wanted = {true, space, addr, len, fd, false, 0};
+
+	return add_ioeventfd(fake_of(host), add, &wanted);
+}
+
+static int ioeventfd_value(struct bus_host *host, bool add, enum bus_space space, uint64_t addr,
+			   unsigned len, uint64_t value, int fd)
+{
+	struct fake_ioeventfd wanted = {true, space, addr, len, fd, true, value};
+
+	return add_ioeventfd(fake_of(host), add, &wanted);
 }
 
 static int coalesce(struct bus_host *host, bool add, enum bus_space space, uint64_t addr,
@@ -234,6 +247,7 @@ static const struct bus_host_ops ops = {
 	.irq_line = irq_line,
 	.irqfd_line = irqfd_line,
 	.ioeventfd = ioeventfd,
+	.ioeventfd_value = ioeventfd_value,
 	.coalesce = coalesce,
 	.coalesce_drain = coalesce_drain,
 	.map_memory = map_memory,
@@ -295,7 +309,7 @@ void fake_host_fini(struct fake_host *h)
 	pthread_mutex_destroy(&h->ring_lock);
 }
 
-static int taken_by_ioeventfd(struct fake_host *h, uint64_t addr, unsigned size)
+static int taken_by_ioeventfd(struct fake_host *h, uint64_t addr, uint64_t value, unsigned size)
 {
 	int fd = -1;
 
@@ -304,7 +318,7 @@ static int taken_by_ioeventfd(struct fake_host *h, uint64_t addr, unsigned size)
 		const struct fake_ioeventfd *io = &h->ioeventfds[i];
 
 		if (io->used && io->space == BUS_MMIO && io->addr == addr &&
-		    (!io->len || io->len == size))
+		    (!io->len || io->len == size) && (!io->by_value || io->value == value))
 			fd = io->fd;
 	}
 	pthread_mutex_unlock(&h->lock);
@@ -339,7 +353,7 @@ static bool post(struct fake_host *h, uint64_t addr, uint64_t value, unsigned si
 
 void fake_write(struct fake_host *h, uint64_t addr, uint64_t value, unsigned size)
 {
-	int fd = taken_by_ioeventfd(h, addr, size);
+	int fd = taken_by_ioeventfd(h, addr, value, size);
 	uint8_t bytes[8];
 
 	if (post(h, addr, value, size))

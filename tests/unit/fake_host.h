@@ -27,6 +27,8 @@ struct fake_ioeventfd {
 	uint64_t addr;
 	unsigned len;
 	int fd;
+	bool by_value;
+	uint64_t value;
 };
 
 struct fake_zone {

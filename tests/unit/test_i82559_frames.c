@@ -217,7 +217,7 @@ static void test_posted(void **state)
 	make_frame(f, 100, bed_mac);
 	for (unsigned i = 1; i < 101; i++) {
 		put_tx(&b, i, f, 100);
-		posted += fake_is_posted(&b.host, b.bar + CSR_CMD, 1);
+		posted += fake_ioeventfds(&b.host);
 		submit(&b, i, TX);
 		assert_int_equal(rd8(&b, CSR_CMD), 0);
 		pass(&b, 20000);
@@ -229,8 +229,32 @@ static void test_posted(void **state)
 	for (unsigned i = 1; i < 101; i++)
 		expect_sent(&b, f, 100);
 	expect_nothing_sent(&b);
-	assert_false(fake_is_posted(&b.host, b.bar + CSR_CMD, 1));
+	assert_int_equal(fake_ioeventfds(&b.host), 0);
 	assert_int_equal(b.wish.at, NIC_WORKER_NEVER);
+	bed_fini(&b);
+}
+
+/* Only resumes are posted: a stop has happened when it has been written. */
+static void test_posted_stop(void **state)
+{
+	uint8_t f[100];
+	struct bed b;
+
+	i559_bed_init_post(&b, true);
+	i559_up(&b);
+	make_frame(f, 100, bed_mac);
+	for (unsigned i = 1; i < 21; i++) {
+		put_tx(&b, i, f, 100);
+		submit(&b, i, TX);
+		pass(&b, 20000);
+	}
+	assert_int_equal(fake_ioeventfds(&b.host), 1);
+	assert_int_equal(rd8(&b, CSR_STATUS) >> 2 & 15, RU_READY);
+	wr8(&b, CSR_CMD, RU_ABORT);
+	assert_int_equal(fake_ioeventfds(&b.host), 1);
+	assert_int_equal(rd8(&b, CSR_STATUS) >> 2 & 15, RU_IDLE);
+	for (unsigned i = 1; i < 21; i++)
+		expect_sent(&b, f, 100);
 	bed_fini(&b);
 }
 
@@ -502,6 +526,7 @@ int main(void)
 		cmocka_unit_test_setup_teardown(test_hostile_frames, up, down),
 		cmocka_unit_test_setup_teardown(test_full_backend, up, down),
 		cmocka_unit_test(test_posted),
+		cmocka_unit_test(test_posted_stop),
 		cmocka_unit_test_setup_teardown(test_receive, up, down),
 		cmocka_unit_test_setup_teardown(test_filters, up, down),
 		cmocka_unit_test_setup_teardown(test_crc_and_truncation, up, down),
