@@ -47,8 +47,13 @@ static void session(bool packed)
 
 	if (!have_vduse(&v, path))
 		skip();
-	pb_init(&pb, 1, 256, packed);
 	snprintf(opts, sizeof(opts), "path=%s", path);
+	pb_init(&pb, 2, 256, packed);
+	assert_int_equal(pb_open_plane(&pb, "vdpa", opts, &pb.plane, &err), -ENOTSUP);
+	assert_text(err, "one queue pair of a vDPA device can be used");
+	pb.plane = NULL;
+	pb_done(&pb);
+	pb_init(&pb, 1, 256, packed);
 	pb_open(&pb, "vdpa", opts);
 	assert_int_equal(pb.plane->mtu, 1500);
 	assert_true(pb.plane->link_up);
