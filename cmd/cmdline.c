@@ -177,21 +177,22 @@ static int set_no_reboot(void *to, const char *value, struct error *err)
 static int set_machine(void *to, const char *value, struct error *err)
 {
 	struct cmdline *c = to;
-	static const struct option_key keys[] = {{"irqfd", "on|off", "", false},
-						 {"ioeventfd", "on|off", "", false},
-						 {"batch", "on|off", "", false},
-						 {"unpack", "on|off", "", false},
-						 {0}};
-	bool irqfd = true, ioeventfd = true, batch = true, unpack = true;
+	static const struct option_key keys[] = {
+		{"irqfd", "on|off", "", false},	 {"ioeventfd", "on|off", "", false},
+		{"batch", "on|off", "", false},	 {"iommufd", "on|off", "", false},
+		{"unpack", "on|off", "", false}, {0}};
+	bool irqfd = true, ioeventfd = true, batch = true, iommufd = true, unpack = true;
 	const struct flag flags[] = {{"irqfd", &irqfd},
 				     {"ioeventfd", &ioeventfd},
 				     {"batch", &batch},
+				     {"iommufd", &iommufd},
 				     {"unpack", &unpack}};
 	int ret = set_flags("--machine", value, keys, flags, ARRAY_SIZE(flags), err);
 
 	c->config.no_irqfd = !irqfd;
 	c->config.no_ioeventfd = !ioeventfd;
 	c->config.no_coalesce = !batch;
+	c->config.no_iommufd = !iommufd;
 	c->config.unpack = unpack;
 	return ret;
 }
@@ -243,9 +244,8 @@ const struct arg_option cmdline_options[] = {
 	 set_api_socket},
 	{"no-reboot", NULL, "end where the guest would reboot", set_no_reboot},
 	{"machine", "KEY=on|off,...",
-	 "for tests: irqfd=off, ioeventfd=off, batch=off do without what KVM offers; unpack=off "
-	 "leaves "
-	 "it to the guest to unpack a bzImage",
+	 "for tests: irqfd=off, ioeventfd=off, batch=off, iommufd=off do without what the kernel "
+	 "offers; unpack=off leaves it to the guest to unpack a bzImage",
 	 set_machine},
 	{"log-level", "LEVEL", "error, warn, info or debug (warn)", set_log_level},
 	{"help", NULL, "this text", set_help},

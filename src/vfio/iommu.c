@@ -8,6 +8,12 @@
 
 /* The address spaces of this process; the control thread's. */
 static struct vfio_iommu *spaces;
+static bool iommufd_allowed = true;
+
+void vfio_iommufd_allow(bool allowed)
+{
+	iommufd_allowed = allowed;
+}
 
 void vfio_iommu_track(struct vfio_iommu *iommu, bool add, int fd)
 {
@@ -113,7 +119,7 @@ static int iommu_new(const struct vfio_sys *sys, const struct hostpci *host, str
 		     const struct vfio_track *track, struct vfio_iommu **out, struct error *err)
 {
 	struct vfio_iommu *iommu = calloc(1, sizeof(*iommu));
-	bool iommufd = !vfio_iommufd_ops.probe(sys, host);
+	bool iommufd = iommufd_allowed && !vfio_iommufd_ops.probe(sys, host);
 	int ret;
 
 	if (!iommu)

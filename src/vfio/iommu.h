@@ -60,6 +60,9 @@ int vfio_iommu_join(struct vfio_device *dev, const struct hostpci *host, struct 
 /** Closes dev->fd; the address space goes with its last device. */
 void vfio_iommu_leave(struct vfio_device *dev);
 
+/** Whether address spaces made from now on may be iommufd's (they may); else containers serve. */
+void vfio_iommufd_allow(bool allowed);
+
 /** Tells the owner of the machine of a file that comes or goes. */
 void vfio_iommu_track(struct vfio_iommu *iommu, bool add, int fd);
 

@@ -10,6 +10,7 @@
  */
 #include "vmm/machine_internal.h"
 #include "base/log.h"
+#include "vfio/iommu.h"
 
 #include <errno.h>
 #include <stdlib.h>
@@ -181,6 +182,7 @@ static int create_vm(struct machine *m, struct error *err)
 
 	if (ret)
 		return ret;
+	vfio_iommufd_allow(!m->config->no_iommufd);
 	m->vm->events = (struct vm_events){
 		.crashed = on_crashed,
 		.unsupported = on_unsupported,

@@ -40,8 +40,8 @@ struct machine_config {
 	unsigned ndisks;
 	const char *const *devices; /* --device values */
 	unsigned ndevices;
-	bool no_irqfd, no_ioeventfd, no_coalesce; /* test aids */
-	bool unpack;				  /* a bzImage is unpacked here, not in the guest */
+	bool no_irqfd, no_ioeventfd, no_coalesce, no_iommufd; /* test aids */
+	bool unpack; /* a bzImage is unpacked here, not in the guest */
 };
 
 /** Makes the machine and loads its kernel; nothing runs yet. config must outlive it. */

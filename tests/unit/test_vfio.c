@@ -3,6 +3,7 @@
 #include "unit.h"
 
 #include "fake_vfio.h"
+#include "vfio/iommu.h"
 
 #include <errno.h>
 #include <stdio.h>
@@ -114,6 +115,25 @@ static void test_iommufd(void **state)
 	fake_vfio_add(VF0, FAKE_VF, 7);
 	fake_vfio.iommufd = true;
 	lifecycle(VF0);
+}
+
+/* The host has it, but it is not wanted. */
+static void test_no_iommufd(void **state)
+{
+	struct vfio_device dev;
+	struct error err = {0};
+
+	fake_vfio_add(VF0, FAKE_VF, 7);
+	fake_vfio.iommufd = true;
+	vfio_iommufd_allow(false);
+	assert_int_equal(open_dev(&dev, VF0, &err), 0);
+	assert_ptr_equal(dev.iommu->ops, &vfio_type1_ops);
+	assert_non_null(fake_vfio_mapped(0));
+	vfio_device_close(&dev);
+	vfio_iommufd_allow(true);
+	assert_int_equal(open_dev(&dev, VF0, &err), 0);
+	assert_ptr_equal(dev.iommu->ops, &vfio_iommufd_ops);
+	vfio_device_close(&dev);
 }
 
 /* Devices of one guest share the address space, and those of one group its file. */
@@ -242,6 +262,7 @@ int main(void)
 		cmocka_unit_test(test_parse),
 		cmocka_unit_test_setup_teardown(test_type1, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_iommufd, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_no_iommufd, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_several_type1, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_several_iommufd, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_errors, setup, teardown),
