@@ -25,15 +25,14 @@ static const struct sw_dest *same_again(const struct sw_worker *w, const struct 
 
 /* Copies one frame. False: it is not of this kind, and nothing was done. */
 static inline bool copy_one(const struct vq_buf *from, const struct vq_buf *to, uint64_t dst,
-			    uint64_t src)
+			    uint64_t src, uint32_t max)
 {
 	uint32_t len = from->out_len;
 	const uint8_t *at;
 	uint8_t snap[SNAP_LEN], *into;
 
-	if (unlikely(from->out_n != 1 || len < FRAME_HDR + SNAP_LEN ||
-		     len > FRAME_HDR + NET_FRAME_MAX || to->in_n != 1 || to->out_n ||
-		     to->in_len < len))
+	if (unlikely(from->out_n != 1 || len < FRAME_HDR + SNAP_LEN || len > max || to->in_n != 1 ||
+		     to->out_n || to->in_len < len))
 		return false;
 	at = from->iov->iov_base;
 	memcpy(snap, at + FRAME_HDR, SNAP_LEN);
@@ -56,11 +55,13 @@ unsigned sw_fast(struct sw_worker *w, struct sw_in *in, const struct sw_dest *sr
 	const uint64_t dst_key = in->cached_dst, src_key = in->cached_src;
 	uint64_t bytes = 0;
 	unsigned done = 0;
+	uint32_t max;
 	struct sw_out *out;
 	int got;
 
 	if (!d)
 		return 0;
+	max = FRAME_HDR + d->max_len;
 	out = d->outs[d->nouts > 1 ? in->pair % d->nouts : 0];
 	got = vq_pop(out->ring.vq, w->sink_bufs, n, w->sink_iov, SINK_IOV);
 	if (got <= 0 || !out->kicks_off) {
@@ -78,7 +79,7 @@ unsigned sw_fast(struct sw_worker *w, struct sw_in *in, const struct sw_dest *sr
 		prefetch_write(at + CACHE_LINE);
 	}
 	for (; done < (unsigned)got; done++) {
-		if (!copy_one(&w->bufs[done], &w->sink_bufs[done], dst_key, src_key))
+		if (!copy_one(&w->bufs[done], &w->sink_bufs[done], dst_key, src_key, max))
 			break;
 		w->sink_lens[done] = w->bufs[done].out_len;
 		bytes += w->bufs[done].out_len;

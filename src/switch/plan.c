@@ -13,6 +13,7 @@
  */
 #include "base/log.h"
 #include "mem/quiesce.h"
+#include "net/offload.h"
 #include "switch/switch_internal.h"
 
 #include <errno.h>
@@ -76,6 +77,7 @@ static void fill_dest(struct sw *sw, struct sw_dest *d, struct sw_port *port, un
 	d->plain = is_plain(port->config) && d->nouts;
 	d->mergeable = port->mergeable;
 	d->hdr_len = (uint8_t)port->hdr_len;
+	d->max_len = net_frame_max(0, port->mtu);
 	d->offloads_to = port->offloads_to;
 	d->offloads_from = port->offloads_from;
 	if (port->config->mirror_to[0])

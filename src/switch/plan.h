@@ -22,6 +22,7 @@ struct sw_dest {
 	bool mirror_only;     /* gets copies, and nothing else */
 	bool mergeable;	      /* of a ring port */
 	uint8_t hdr_len;      /* of a ring port */
+	uint32_t max_len;     /* of a frame that is given to a ring port */
 	uint32_t offloads_to;
 	uint32_t offloads_from;
 	int mirror; /* where its frames are copied to; -1: nowhere */

@@ -165,6 +165,7 @@ struct sw_port {
 	struct hostnet *hn;	/* frame ports */
 	uint32_t offloads_from; /* NET_OFFLOAD_*: what its frames may leave to be done */
 	uint32_t offloads_to;	/* … and what may be left to it */
+	unsigned mtu;		/* nothing larger is given to it, 0: no matter; sw_port_set_mtu() */
 	unsigned hdr_len;	/* ring ports: SW_HDR_LEN or SW_HDR_LEGACY */
 	bool mergeable;
 
@@ -216,6 +217,9 @@ void sw_port_stop_frames(struct sw_port *port);
  * have an in queue started, and nothing happens if it has none.
  */
 void sw_port_announce(struct sw_port *port, const uint8_t mac[6]);
+
+/** Limits what is given to the port, also while its queues run; 0: to nothing. */
+void sw_port_set_mtu(struct sw_port *port, unsigned mtu);
 
 /** The main loop, for what a type has to watch. */
 struct loop *sw_port_loop(const struct sw_port *port);

@@ -19,7 +19,7 @@ static const struct option_key keys[] = {
 	{"socket", "PATH", "the UNIX socket"},
 	{"server", "on|off", "listen at it, instead of connecting to it (default off)"},
 	{"queues", "PAIRS", "the most queue pairs (default 8)"},
-	{"mtu", "BYTES", "tell the guest to use this MTU"},
+	{"mtu", "BYTES", "tell the guest to use this MTU, and give it no larger frames"},
 	RING_FEATURES_KEYS,
 	{NULL},
 };
@@ -28,6 +28,9 @@ struct vhost_port {
 	struct vhost_backend *be;
 	char path[128];
 	bool server;
+	unsigned mtu;	   /* mtu=; 0: none */
+	unsigned told_mtu; /* by the front-end; 0: it said nothing */
+	bool mtu_agreed;   /* VIRTIO_NET_F_MTU */
 };
 
 static struct vhost_port *to_vhost(struct sw_port *port)
@@ -73,9 +76,44 @@ static void queue_stop(void *opaque, struct vhost_backend_queue *q)
 		sw_out_stop(opaque, q->index / 2);
 }
 
+/* 5.1.6.4.1: a guest that was told an MTU gets no larger frames. */
+static void limit(struct sw_port *port)
+{
+	const struct vhost_port *v = to_vhost(port);
+
+	sw_port_set_mtu(port, v->told_mtu ? v->told_mtu : v->mtu_agreed ? v->mtu : 0);
+}
+
 static void features(void *opaque, uint64_t agreed)
 {
+	struct vhost_port *v = to_vhost(opaque);
+
 	ring_features_agreed(opaque, agreed);
+	v->mtu_agreed = agreed & BIT(VIRTIO_NET_F_MTU);
+	if (!agreed)
+		v->told_mtu = 0;
+	limit(opaque);
+}
+
+/* The front-end has told its guest an MTU: what is larger is nothing for that guest. */
+static int mtu(void *opaque, uint16_t told)
+{
+	struct vhost_port *v = to_vhost(opaque);
+
+	if (v->mtu && told > v->mtu)
+		return -EINVAL;
+	v->told_mtu = told;
+	limit(opaque);
+	return 0;
+}
+
+static void connection(void *opaque, bool connected, const char *why)
+{
+	struct vhost_port *v = to_vhost(opaque);
+
+	v->told_mtu = 0;
+	v->mtu_agreed = false;
+	limit(opaque);
 }
 
 static void announce(void *opaque, const uint8_t mac[6])
@@ -87,6 +125,8 @@ static const struct vhost_backend_ops backend_ops = {
 	.queue_start = queue_start,
 	.queue_stop = queue_stop,
 	.features = features,
+	.connection = connection,
+	.mtu = mtu,
 	.announce = announce,
 };
 
@@ -94,7 +134,7 @@ static int take_options(struct sw_port *port, const struct options *opts,
 			struct vhost_backend_params *params, struct error *err)
 {
 	const char *path = options_get(opts, "socket"), *server = options_get(opts, "server");
-	const char *queues = options_get(opts, "queues"), *mtu = options_get(opts, "mtu");
+	const char *queues = options_get(opts, "queues"), *at_most = options_get(opts, "mtu");
 	struct vhost_port *v = to_vhost(port);
 	uint64_t pairs = 8, bytes = 0;
 	int ret = 0;
@@ -104,14 +144,14 @@ static int take_options(struct sw_port *port, const struct options *opts,
 	/* The control queue is the front-end's, and tells us nothing of changed offloads. */
 	params->features = vhost_backend_features & ~BIT(VIRTIO_NET_F_CTRL_GUEST_OFFLOADS) &
 			   ~BIT(VIRTIO_NET_F_MAC);
-	if (!mtu)
+	if (!at_most)
 		params->features &= ~BIT(VIRTIO_NET_F_MTU);
 	if (server)
 		ret = option_bool("server", server, &params->server, err);
 	if (!ret && queues)
 		ret = option_u64("queues", queues, 1, VHOST_BACKEND_PAIRS_MAX, &pairs, err);
-	if (!ret && mtu)
-		ret = option_u64("mtu", mtu, 68, 65535, &bytes, err);
+	if (!ret && at_most)
+		ret = option_u64("mtu", at_most, 68, 65535, &bytes, err);
 	if (!ret)
 		ret = ring_features_offered(opts, &params->features, err);
 	if (ret)
@@ -120,6 +160,7 @@ static int take_options(struct sw_port *port, const struct options *opts,
 	params->queue_pairs = (unsigned)pairs;
 	params->mtu = (uint16_t)bytes;
 	v->server = params->server;
+	v->mtu = params->mtu;
 	snprintf(v->path, sizeof(v->path), "%s", path);
 	return 0;
 }

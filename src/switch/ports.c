@@ -59,6 +59,14 @@ void sw_port_announce(struct sw_port *port, const uint8_t mac[6])
 	sw_worker_wake(port->sw->workers[port->in[0]->worker]);
 }
 
+void sw_port_set_mtu(struct sw_port *port, unsigned mtu)
+{
+	if (port->mtu == mtu)
+		return;
+	port->mtu = mtu;
+	sw_publish(port->sw);
+}
+
 struct loop *sw_port_loop(const struct sw_port *port)
 {
 	return port->sw->loop;

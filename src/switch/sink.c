@@ -53,6 +53,7 @@ void sink_open(struct sink *s, struct sw_worker *w, struct vq *vq, const struct 
 		.vq = vq,
 		.w = w,
 		.offloads = d->offloads_to,
+		.max_len = d->max_len,
 		.hdr_len = d->hdr_len,
 		.mergeable = d->mergeable,
 	};
@@ -186,7 +187,7 @@ static int put_finished(void *opaque, const struct iovec *iov, unsigned niov, ui
 {
 	static const struct net_offload nothing;
 	struct finish *f = opaque;
-	int rc = put_any(f->s, &nothing, iov, niov, len);
+	int rc = len > f->s->max_len ? -EMSGSIZE : put_any(f->s, &nothing, iov, niov, len);
 
 	if (!rc)
 		f->made++;
@@ -212,6 +213,8 @@ static __attribute__((noinline)) int put_slow(struct sink *s, const struct frame
 	struct frame whole;
 	int rc;
 
+	if (!f->off.gso_type && f->len > s->max_len)
+		return -EMSGSIZE;
 	if (!niov) { /* too scattered: in one piece then */
 		whole = *f;
 		frame_make_private(&whole, w->copy);
@@ -239,7 +242,7 @@ int sink_put(struct sink *s, const struct frame *f, unsigned *made)
 	const struct iovec *to;
 	uint8_t *at;
 
-	if (unlikely(s->next == s->got || b->in_n != 1 || b->in_len < need ||
+	if (unlikely(s->next == s->got || b->in_n != 1 || b->in_len < need || f->len > s->max_len ||
 		     s->hdr_len != FRAME_HDR || f->nrest > 1 || f->off.flags | f->off.gso_type))
 		return put_slow(s, f, made);
 	to = &b->iov[b->out_n];

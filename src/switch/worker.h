@@ -150,6 +150,7 @@ struct sink {
 	unsigned got, next, pushed; /* chains in w->sink_bufs: popped, filled, of those completed */
 	unsigned iov_used;
 	uint32_t offloads;
+	uint32_t max_len; /* of a frame that is not to be segmented by the receiver */
 	uint8_t hdr_len;
 	bool mergeable;
 	bool untranslated;	/* the next chain has an address whose translation is missing */

@@ -153,6 +153,7 @@ static void reset(struct vhost_backend *be)
 	back_iotlb_drop(be);
 	back_log_apply(be);
 	store_le16(be->config + BACK_CONFIG_MTU, be->mtu_max);
+	be->mtu_told = 0;
 	if (be->ops->features)
 		be->ops->features(be->opaque, 0);
 }
@@ -228,6 +229,7 @@ int back_set_mtu(struct vhost_backend *be, struct vhost_user_msg *msg, struct er
 		return error_set(err, rc, "an MTU of %llu is more than the port takes",
 				 (unsigned long long)mtu);
 	store_le16(be->config + BACK_CONFIG_MTU, (uint16_t)mtu);
+	be->mtu_told = (uint16_t)mtu;
 	return 0;
 }
 

@@ -256,6 +256,7 @@ static void forget_front_end(struct vhost_backend *be)
 	atomic_store(&be->blocked, false);
 	be->status = 0;
 	store_le16(be->config + BACK_CONFIG_MTU, be->mtu_max);
+	be->mtu_told = 0;
 }
 
 void vhost_backend_hang_up(struct vhost_backend *be, const char *why)

@@ -48,6 +48,8 @@ static void save_agreed(struct saving *s, const struct vhost_backend *be)
 	memcpy(config.bytes, be->config, BACK_CONFIG_BYTES);
 	save_msg(s, VHOST_USER_SET_CONFIG, &config, VHOST_USER_CONFIG_HEADER + BACK_CONFIG_BYTES,
 		 -1);
+	if (be->mtu_told)
+		save_u64(s, VHOST_USER_NET_SET_MTU, be->mtu_told, -1);
 	if (be->request_fd >= 0)
 		save_msg(s, VHOST_USER_SET_BACKEND_REQ_FD, NULL, 0, be->request_fd);
 }

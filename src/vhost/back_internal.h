@@ -69,7 +69,8 @@ struct vhost_backend {
 	unsigned nqueues;
 	struct back_queue *queues;
 	uint8_t config[BACK_CONFIG_BYTES];
-	uint16_t mtu_max; /* what the owner gave */
+	uint16_t mtu_max;  /* what the owner gave */
+	uint16_t mtu_told; /* NET_SET_MTU; 0: it did not come */
 
 	/* Finding front-ends. */
 	struct loop_fd listener;

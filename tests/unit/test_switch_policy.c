@@ -309,6 +309,37 @@ static void test_announce(void **state)
 	assert_int_equal(fdb_lookup(sw_fdb(sw), fdb_key(mac, 0)), a->port->index);
 }
 
+/* Nothing larger than the MTU, on the short way through the switch and on the long one. */
+static void test_mtu(void **state)
+{
+	struct bed_port *a = add("id=a", NULL), *b = add("id=b", NULL);
+
+	bed_frame(frame, 100, 1, 2, 0);
+	bed_send(b, 0, frame, 100, NULL);
+	sw_step(sw);
+	assert_int_equal(bed_recv(a, 0, got, NULL), 100);
+	sw_port_set_mtu(b->port, 1400);
+	for (unsigned i = 0; i < 8; i++) {
+		unsigned len = i % 2 ? 1423 : 1422; /* with two tags it would just be that */
+
+		bed_frame(frame, len, 2, 1, i);
+		assert_int_equal(bed_send(a, 0, frame, len, NULL), 0);
+		sw_step(sw);
+		assert_int_equal(bed_recv(b, 0, got, NULL), i % 2 ? 0 : 1422);
+	}
+	assert_int_equal(a->port->in[0]->c.drops[SW_DROP_OVERSIZE], 4);
+	bed_frame(frame, 1600, 1, 2, 0); /* the other way there is no limit */
+	bed_send(b, 0, frame, 1600, NULL);
+	sw_step(sw);
+	assert_int_equal(bed_recv(a, 0, got, NULL), 1600);
+	sw_port_set_mtu(b->port, 0);
+	bed_frame(frame, 1600, 2, 1, 0);
+	bed_send(a, 0, frame, 1600, NULL);
+	sw_step(sw);
+	assert_int_equal(bed_recv(b, 0, got, NULL), 1600);
+	bed_check_balance(sw);
+}
+
 static void test_settings(void **state)
 {
 	static const struct {
@@ -350,9 +381,9 @@ static void test_settings(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		TEST(test_vlan),     TEST(test_vlan_out), TEST(test_macs),
-		TEST(test_isolated), TEST(test_mirror),	  TEST(test_limits),
-		TEST(test_offloads), TEST(test_announce), TEST(test_settings),
+		TEST(test_vlan),   TEST(test_vlan_out), TEST(test_macs),     TEST(test_isolated),
+		TEST(test_mirror), TEST(test_limits),	TEST(test_offloads), TEST(test_announce),
+		TEST(test_mtu),	   TEST(test_settings),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
