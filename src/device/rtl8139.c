@@ -117,11 +117,13 @@ static uint64_t work(struct rtl8139 *r, uint64_t now, bool *receive)
 	pthread_mutex_lock(&r->chip.lock);
 	more = rtl8139_tx_run(r, NIC_CHIP_BURST, now);
 	more |= rtl8139_rx_run(r, NIC_CHIP_BURST, now);
+	if (now >= r->tx.report_at)
+		nic_irq_raise(&r->chip.irq, rtl8139_tx_desc_report(r), now);
 	if (now >= r->timer_due) {
 		r->timer_due = NIC_WORKER_NEVER;
 		nic_irq_raise(&r->chip.irq, ISR_TIMEOUT, now);
 	}
-	at = MIN(r->timer_due, r->rx.remind);
+	at = MIN(MIN(r->timer_due, r->rx.remind), r->tx.report_at);
 	if (r->chip.tx_retry)
 		at = MIN(at, r->chip.tx_retry);
 	if (r->chip.stalled)

@@ -56,6 +56,10 @@ struct rtl_tx {
 	unsigned slot;	     /* classic: the next one */
 	unsigned unreported; /* classic: slots that came back since the driver cleared TOK */
 	struct rtl_ring high, normal;
+	/* C+: what is to be reported yet, of how many descriptors, and when (NIC_WORKER_NEVER). */
+	uint32_t held;
+	unsigned held_descs;
+	uint64_t report_at;
 
 	/* One burst. */
 	unsigned ndescs, nframes, niov;
@@ -182,6 +186,8 @@ unsigned rtl8139_send(struct rtl8139 *r, uint64_t now);
 /** Back to the start of the ring whose address is in register base. */
 void rtl8139_ring_reset(struct rtl_ring *ring, unsigned base);
 bool rtl8139_tx_desc_run(struct rtl8139 *r, unsigned budget, uint64_t now);
+/** Takes the causes that were held back, for the caller to raise now. */
+uint32_t rtl8139_tx_desc_report(struct rtl8139 *r);
 
 /* rtl8139_rx.c: with the lock held. */
 bool rtl8139_rx_run(struct rtl8139 *r, unsigned budget, uint64_t now);

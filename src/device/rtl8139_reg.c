@@ -31,15 +31,18 @@ struct reg {
 
 static void write_tx_now(struct rtl8139 *r, bool wait)
 {
-	uint64_t now = r->chip.clock();
+	uint64_t now = r->chip.clock(), at = NIC_WORKER_NEVER;
 	bool more = true;
 
 	if (!wait && !pthread_mutex_trylock(&r->chip.lock)) {
 		more = rtl8139_tx_run(r, NIC_CHIP_INLINE, now) || r->chip.tx_retry;
+		at = r->tx.report_at;
 		pthread_mutex_unlock(&r->chip.lock);
 	}
 	if (more)
 		nic_chip_kick(&r->chip);
+	else if (at != NIC_WORKER_NEVER && !nic_worker_self(&r->chip.worker))
+		nic_worker_alarm(&r->chip.worker, at);
 }
 
 static void write_tsd(struct rtl8139 *r, unsigned offset, uint32_t value)

@@ -237,6 +237,9 @@ static void raise_causes(struct rtl8139 *r, uint64_t now)
 	uint32_t causes = r->rx.causes;
 
 	r->rx.causes = 0;
+	/* An interrupt for a received frame reports what was sent as well. */
+	if (causes)
+		causes |= rtl8139_tx_desc_report(r);
 	nic_irq_raise(&r->chip.irq, causes, now);
 }
 

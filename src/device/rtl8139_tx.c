@@ -137,5 +137,6 @@ void rtl8139_tx_reset(struct rtl8139 *r)
 	r->tx.slot = r->tx.unreported = 0;
 	rtl8139_ring_reset(&r->tx.high, RTL_THPDS);
 	rtl8139_ring_reset(&r->tx.normal, RTL_TNPDS);
+	(void)rtl8139_tx_desc_report(r);
 	r->chip.tx_retry = 0;
 }

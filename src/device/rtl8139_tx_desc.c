@@ -10,9 +10,17 @@
  * A packet is consumed whole or not at all: the index stays in front of one whose last descriptor is
  * not ours yet, and in front of frames that a full back-end did not take. What a driver can do wrong
  * ends the packet, counted with its cause, and its descriptors are given back as if it had been sent.
+ *
+ * Reporting. On a wire a frame takes its time; here it is gone at once, and TOK for each would be an
+ * interrupt that a driver only needs to have its buffers back. So TOK comes with the next received
+ * frame's ROK, when a quarter of the largest ring waits for it, or after the time in which nic_post
+ * looks at a doorbell: one interrupt instead of two for a request and its answer. In bulk
+ * nic_chip_pace holds all interrupts back, and a second delay would only set TOK apart from ROK.
  */
 #include "device/rtl8139.h"
 #include "net/checksum.h"
+
+#define REPORT_DESCS (RTL_RING_MAX / 4)
 
 /* A packet as its descriptors say. */
 struct packet {
@@ -279,27 +287,52 @@ static bool ready(struct rtl8139 *r, const struct rtl_ring *ring)
 	return opts1 && (le32toh(__atomic_load_n(opts1, __ATOMIC_ACQUIRE)) & DESC_OWN);
 }
 
+uint32_t rtl8139_tx_desc_report(struct rtl8139 *r)
+{
+	uint32_t causes = r->tx.held;
+
+	r->tx.held = r->tx.held_descs = 0;
+	r->tx.report_at = NIC_WORKER_NEVER;
+	return causes;
+}
+
+/* n descriptors came back. */
+static void report(struct rtl8139 *r, uint32_t causes, unsigned n, uint64_t now)
+{
+	if (!n)
+		return;
+	if (!r->tx.held)
+		r->tx.report_at = now + r->chip.post.interval;
+	r->tx.held |= causes;
+	r->tx.held_descs += n;
+	if (r->tx.held_descs >= REPORT_DESCS || r->chip.bulk)
+		nic_irq_raise(&r->chip.irq, rtl8139_tx_desc_report(r), now);
+}
+
 /* Sends from one ring. Returns the budget that is left. */
 static unsigned run_ring(struct rtl8139 *r, struct rtl_ring *ring, unsigned budget, uint64_t now)
 {
 	bool follow = nic_post_is(&r->chip.post, RTL_POST_TPPOLL) && ring == &r->tx.normal;
-	uint32_t causes = 0;
+	uint32_t causes = ISR_TOK;
+	unsigned done = 0;
 
 	if (!ring->poll && !(follow && ready(r, ring)))
 		return budget;
 	ring->poll = false;
 	while (budget && now >= r->chip.tx_retry) {
-		if (!burst(r, ring, budget, now)) {
-			causes |= causes ? ISR_TDU : 0;
+		unsigned n = burst(r, ring, budget, now);
+
+		done += n;
+		if (!n) {
+			causes |= ISR_TDU;
 			break;
 		}
-		causes |= ISR_TOK;
 		budget -= MIN(MAX(r->tx.nframes, 1U), budget);
 	}
 	/* Not because it is dry: somebody has to come back. */
 	if (!budget || r->chip.tx_retry)
 		ring->poll = true;
-	nic_irq_raise(&r->chip.irq, causes, now);
+	report(r, causes, done, now);
 	return budget;
 }
 

@@ -149,10 +149,51 @@ static void test_descriptors(void **state)
 		rtl_poll(b);
 		assert_int_equal(txd(b, i)->opts1, FSLS | eor(i));
 		expect_sent(b, f, len);
+		pass(b, NSEC_PER_MSEC);
 		assert_true(line(b));
 		wr16(b, RTL_ISR, 0xffff);
 		assert_false(line(b));
 	}
+}
+
+/* TOK comes after a while, or with a received frame, or when many descriptors wait for it. */
+static void test_descriptors_report(void **state)
+{
+	struct bed *b = *state;
+	unsigned i = 0;
+	uint8_t f[100];
+
+	rtl_up_cplus(b, 0);
+	wr16(b, RTL_IMR, ISR_TOK | ISR_ROK);
+	make_frame(f, sizeof(f), bed_mac);
+	rtl_put_tx(b, i++, f, sizeof(f), FSLS, 0);
+	rtl_poll(b);
+	expect_sent(b, f, sizeof(f));
+	assert_false(line(b));
+	assert_int_equal(rd16(b, RTL_ISR), 0);
+	wire_put(b->wire, 0, f, sizeof(f), NULL);
+	step(b);
+	assert_true(line(b));
+	assert_int_equal(rd16(b, RTL_ISR), ISR_TOK | ISR_TDU | ISR_ROK);
+	wr16(b, RTL_ISR, 0xffff);
+	pass(b, 10 * NSEC_PER_MSEC);
+	assert_false(line(b));
+	for (unsigned k = 1; k <= RTL_RING_MAX / 4; k++) {
+		assert_false(line(b));
+		rtl_put_tx(b, i++, f, sizeof(f), FSLS, 0);
+		rtl_poll(b);
+		expect_sent(b, f, sizeof(f));
+	}
+	assert_true(line(b));
+	wr16(b, RTL_ISR, 0xffff);
+	/* What is held back is forgotten with all else. */
+	rtl_put_tx(b, i++, f, sizeof(f), FSLS, 0);
+	rtl_poll(b);
+	expect_sent(b, f, sizeof(f));
+	wr8(b, RTL_CR, CR_RST);
+	wr16(b, RTL_IMR, ISR_TOK);
+	pass(b, 10 * NSEC_PER_MSEC);
+	assert_false(line(b));
 }
 
 static void test_scattered(void **state)
@@ -554,6 +595,7 @@ int main(void)
 		cmocka_unit_test_setup_teardown(test_slots_urge, up, down),
 		cmocka_unit_test_setup_teardown(test_slots_full_backend, up, down),
 		cmocka_unit_test_setup_teardown(test_descriptors, up, down),
+		cmocka_unit_test_setup_teardown(test_descriptors_report, up, down),
 		cmocka_unit_test_setup_teardown(test_scattered, up, down),
 		cmocka_unit_test_setup_teardown(test_high_priority, up, down),
 		cmocka_unit_test_setup_teardown(test_vlan_insert, up, down),
