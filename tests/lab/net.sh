@@ -75,19 +75,6 @@ iperf_anew() {
   iperf_pid=$background_pid
 }
 
-# cable_follow NAME: plugs the cable of guest NAME's NIC in and out as the guest asks for it, with
-# "cable: out" and "cable: in" on its console. Its VMM needs --api-socket "$test_dir/NAME.api".
-# shellcheck disable=SC2016 # expanded in there
-cable_follow() {
-  in_background bash -c '
-    tail -n 0 -F "$1.log" 2>/dev/null | while read -r word what; do
-      [[ $word == cable: ]] || continue
-      link=up
-      [[ $what != out* ]] || link=down
-      "$2" --api-socket "$1.api" net link net0 $link
-    done' bash "$test_dir/$1" "$(dirname "$VIADUCT")/viaductctl"
-}
-
 # ovs_database: one of Open vSwitch's, of this test's own, where its programs find it.
 ovs_database() {
   export OVS_RUNDIR=$test_dir OVS_LOGDIR=$test_dir OVS_DBDIR=$test_dir
