@@ -29,7 +29,7 @@ struct library_symbol {
 	size_t offset;	  /* of the pointer in the table */
 };
 
-#define LIBRARY_MEMBER(call) __typeof__(&call) call;
+#define LIBRARY_MEMBER(call) __typeof__ (&(call))(call);
 
 /**
  * Loads a library, by its name with the ABI's number ("libfoo.so.0"), and fills the table's pointers.
