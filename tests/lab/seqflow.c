@@ -135,6 +135,7 @@ static int receive_flow(uint16_t port, uint64_t gap_us)
 	int fd = socket(AF_INET, SOCK_DGRAM, 0), size = 16 << 20;
 	struct message m;
 
+	setvbuf(stdout, NULL, _IOLBF, 0); /* who waits for a gap reads it at once */
 	if (fd < 0 || !f.seen || bind(fd, (struct sockaddr *)&at, sizeof(at)) < 0)
 		return 2;
 	setsockopt(fd, SOL_SOCKET, SO_RCVBUFFORCE, &size, sizeof(size));
