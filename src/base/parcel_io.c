@@ -4,6 +4,7 @@
  * of a row of bytes (the kernel takes 253 at once); the data.
  */
 #include "base/parcel.h"
+#include "base/unix_socket.h"
 
 #include <errno.h>
 #include <poll.h>
@@ -18,24 +19,6 @@ struct header {
 	uint64_t magic, len, nfds;
 };
 
-static int wait_for(int sock, short events, uint64_t deadline, struct error *err)
-{
-	struct pollfd p = {.fd = sock, .events = events};
-
-	for (;;) {
-		uint64_t now = clock_ns(), left = deadline > now ? deadline - now : 0;
-		int n = poll(&p, 1, (int)MIN((left + NSEC_PER_MSEC - 1) / NSEC_PER_MSEC, 60000));
-
-		if (n > 0)
-			return 0;
-		if (n < 0 && errno != EINTR)
-			return error_set(err, -errno, "poll: %s", error_name(errno));
-		if (n == 0 && clock_ns() >= deadline)
-			return error_set(err, -ETIMEDOUT,
-					 "the other process does not answer in time");
-	}
-}
-
 /* After a call that returned n: 1 go on, 0 try again, or an error. */
 static int came(int sock, ssize_t n, short events, uint64_t deadline, struct error *err)
 {
@@ -44,19 +27,22 @@ static int came(int sock, ssize_t n, short events, uint64_t deadline, struct err
 	if (n < 0 && errno == EINTR)
 		return 0;
 	if (n < 0 && errno == EAGAIN)
-		return wait_for(sock, events, deadline, err);
+		return unix_wait(sock, events, deadline, "other process", err);
 	if (n == 0 || errno == EPIPE || errno == ECONNRESET)
 		return error_set(err, -ECONNRESET, "the other process has closed the connection");
 	return error_set(err, -errno, "%s", error_name(errno));
 }
 
-static int send_all(int sock, const void *data, size_t len, uint64_t deadline, struct error *err)
+/* Sends len bytes at data, or receives them into it. */
+static int move_all(int sock, short events, void *data, size_t len, uint64_t deadline,
+		    struct error *err)
 {
-	const uint8_t *at = data;
+	uint8_t *at = data;
 
 	while (len) {
-		ssize_t n = send(sock, at, len, MSG_DONTWAIT | MSG_NOSIGNAL);
-		int rc = came(sock, n, POLLOUT, deadline, err);
+		ssize_t n = events == POLLOUT ? send(sock, at, len, MSG_DONTWAIT | MSG_NOSIGNAL)
+					      : recv(sock, at, len, MSG_DONTWAIT);
+		int rc = came(sock, n, events, deadline, err);
 
 		if (rc < 0)
 			return rc;
@@ -106,28 +92,10 @@ int parcel_send(int sock, const struct parcel_out *p, uint64_t deadline, struct 
 	if (p->len > PARCEL_BYTES_MAX || p->nfds > PARCEL_FDS_MAX)
 		return error_set(err, -E2BIG, "%zu bytes and %u descriptors are too many", p->len,
 				 p->nfds);
-	rc = send_all(sock, &head, sizeof(head), deadline, err);
+	rc = move_all(sock, POLLOUT, &head, sizeof(head), deadline, err);
 	for (unsigned i = 0; i < p->nfds && rc == 0; i += FDS_AT_ONCE)
 		rc = send_fds(sock, p->fds + i, MIN(FDS_AT_ONCE, p->nfds - i), deadline, err);
-	return rc ? rc : send_all(sock, p->data, p->len, deadline, err);
-}
-
-static int recv_all(int sock, void *data, size_t len, uint64_t deadline, struct error *err)
-{
-	uint8_t *at = data;
-
-	while (len) {
-		ssize_t n = recv(sock, at, len, MSG_DONTWAIT);
-		int rc = came(sock, n, POLLIN, deadline, err);
-
-		if (rc < 0)
-			return rc;
-		if (rc) {
-			at += n;
-			len -= (size_t)n;
-		}
-	}
-	return 0;
+	return rc ? rc : move_all(sock, POLLOUT, p->data, p->len, deadline, err);
 }
 
 /* Takes n descriptors, those that go with the next byte. */
@@ -176,7 +144,7 @@ int parcel_recv(int sock, struct parcel_in *p, uint64_t deadline, struct error *
 	int rc;
 
 	*p = (struct parcel_in){0};
-	rc = recv_all(sock, &head, sizeof(head), deadline, err);
+	rc = move_all(sock, POLLIN, &head, sizeof(head), deadline, err);
 	if (rc)
 		return rc;
 	if (head.magic != MAGIC || head.len > PARCEL_BYTES_MAX || head.nfds > PARCEL_FDS_MAX)
@@ -190,5 +158,5 @@ int parcel_recv(int sock, struct parcel_in *p, uint64_t deadline, struct error *
 		rc = recv_fds(sock, p, (unsigned)MIN(FDS_AT_ONCE, head.nfds - p->nfds), deadline,
 			      err);
 	p->len = head.len;
-	return rc ? rc : recv_all(sock, p->data, head.len, deadline, err);
+	return rc ? rc : move_all(sock, POLLIN, p->data, head.len, deadline, err);
 }

@@ -2,6 +2,7 @@
 #include "base/unix_socket.h"
 
 #include <errno.h>
+#include <poll.h>
 #include <stdio.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
@@ -82,4 +83,21 @@ int unix_listen(const char *path, unsigned mode, int backlog, struct error *err)
 fail:
 	close(fd);
 	return rc;
+}
+
+int unix_wait(int fd, short events, uint64_t deadline, const char *who, struct error *err)
+{
+	struct pollfd p = {.fd = fd, .events = events};
+
+	for (;;) {
+		uint64_t now = clock_ns(), left = deadline > now ? deadline - now : 0;
+		int n = poll(&p, 1, (int)MIN((left + NSEC_PER_MSEC - 1) / NSEC_PER_MSEC, 60000));
+
+		if (n > 0)
+			return 0;
+		if (n < 0 && errno != EINTR)
+			return error_set(err, -errno, "poll: %s", error_name(errno));
+		if (n == 0 && clock_ns() >= deadline)
+			return error_set(err, -ETIMEDOUT, "the %s does not answer in time", who);
+	}
 }

@@ -18,4 +18,10 @@ int unix_connect(const char *path, struct error *err);
  */
 int unix_listen(const char *path, unsigned mode, int backlog, struct error *err);
 
+/**
+ * Waits for events of poll() on fd. 0, -ETIMEDOUT at the deadline (clock_ns()), or what poll() says;
+ * who does not answer then, for the message: "peer".
+ */
+int unix_wait(int fd, short events, uint64_t deadline, const char *who, struct error *err);
+
 #endif

@@ -128,25 +128,6 @@ void vhost_user_rx_drop(struct vhost_user_rx *rx)
 	vhost_user_rx_next(rx);
 }
 
-/* Waits for events on fd. 0, or -ETIMEDOUT at the deadline. */
-static int wait_for(int fd, short events, uint64_t deadline, struct error *err)
-{
-	struct pollfd p = {.fd = fd, .events = events};
-
-	for (;;) {
-		uint64_t now = clock_ns();
-		uint64_t left = deadline > now ? deadline - now : 0;
-		int n = poll(&p, 1, (int)MIN((left + NSEC_PER_MSEC - 1) / NSEC_PER_MSEC, 60000));
-
-		if (n > 0)
-			return 0;
-		if (n < 0 && errno != EINTR)
-			return error_set(err, -errno, "poll: %s", error_name(errno));
-		if (n == 0 && clock_ns() >= deadline)
-			return error_set(err, -ETIMEDOUT, "the peer does not answer in time");
-	}
-}
-
 int vhost_user_recv(struct vhost_user_rx *rx, enum vhost_user_channel channel, int fd,
 		    uint64_t deadline, struct error *err)
 {
@@ -154,7 +135,7 @@ int vhost_user_recv(struct vhost_user_rx *rx, enum vhost_user_channel channel, i
 		int rc = vhost_user_rx_step(rx, channel, fd, err);
 
 		if (rc == 0)
-			rc = wait_for(fd, POLLIN, deadline, err);
+			rc = unix_wait(fd, POLLIN, deadline, "peer", err);
 		if (rc != 0)
 			return rc;
 	}
@@ -201,7 +182,7 @@ int vhost_user_send(int fd, const struct vhost_user_msg *msg, uint64_t deadline,
 			return error_set(err, -ECONNRESET, "the peer has closed the connection");
 		if (n < 0 && errno != EAGAIN)
 			return error_set(err, -errno, "send: %s", error_name(errno));
-		if (wait_for(fd, POLLOUT, deadline, err))
+		if (unix_wait(fd, POLLOUT, deadline, "peer", err))
 			return -ETIMEDOUT;
 	}
 	return 0;
