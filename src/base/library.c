@@ -5,15 +5,17 @@
 #include <errno.h>
 #include <string.h>
 
-int library_load(const char *name, const char *package, const struct library_symbol *symbols,
-		 void *table, struct error *err)
+int library_load(struct library *library, struct error *err)
 {
-	void *handle = dlopen(name, RTLD_NOW | RTLD_LOCAL);
+	void *handle;
 
+	if (library->loaded)
+		return 0;
+	handle = dlopen(library->name, RTLD_NOW | RTLD_LOCAL);
 	if (!handle)
 		return error_set(err, -ENOENT, "cannot load %s: %s: install Debian's package %s",
-				 name, dlerror(), package);
-	for (const struct library_symbol *s = symbols; s->name; s++) {
+				 library->name, dlerror(), library->package);
+	for (const struct library_symbol *s = library->symbols; s->name; s++) {
 		void *call = dlsym(handle, s->name);
 
 		if (!call) {
@@ -21,9 +23,10 @@ int library_load(const char *name, const char *package, const struct library_sym
 			return error_set(err, -ENOENT,
 					 "%s has no %s: it is older than what this was built with: "
 					 "bring Debian's package %s up to date",
-					 name, s->name, package);
+					 library->name, s->name, library->package);
 		}
-		memcpy((char *)table + s->offset, &call, sizeof(call));
+		memcpy((char *)library->table + s->offset, &call, sizeof(call));
 	}
+	library->loaded = true;
 	return 0;
 }

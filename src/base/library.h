@@ -2,6 +2,7 @@
 #ifndef BASE_LIBRARY_H
 #define BASE_LIBRARY_H
 
+#include <stdbool.h>
 #include <stddef.h>
 
 #include "base/error.h"
@@ -21,22 +22,30 @@
  *   #define SYMBOL(call) {#call, offsetof(struct libfoo, call)},
  *   struct libfoo libfoo;
  *   static const struct library_symbol symbols[] = {LIBFOO_CALLS(SYMBOL) {NULL, 0}};
+ *   static struct library library = {"libfoo.so.0", "libfoo0", symbols, &libfoo};
  *
- * after which libfoo.foo_open() has the type that the library's own header gives it.
+ * after library_load(&library, err) libfoo.foo_open() has the type that the library's own header gives it.
  */
 struct library_symbol {
 	const char *name; /* NULL: the end of the list */
 	size_t offset;	  /* of the pointer in the table */
 };
 
+struct library {
+	const char *name;    /* with the ABI's number: "libfoo.so.0" */
+	const char *package; /* Debian's, for the error message */
+	const struct library_symbol *symbols;
+	void *table; /* of the pointers */
+	bool loaded; /* library_load()'s */
+};
+
 #define LIBRARY_MEMBER(call) __typeof__ (&(call))(call);
 
 /**
- * Loads a library, by its name with the ABI's number ("libfoo.so.0"), and fills the table's pointers.
- * It stays loaded. package: Debian's, for the error message. Not for several threads at once.
- * -ENOENT: it cannot be loaded, or lacks a symbol; the table is not to be used then.
+ * Loads a library that is not loaded yet, and fills the table's pointers. It stays loaded. Not for
+ * several threads at once. -ENOENT: it cannot be loaded, or lacks a symbol; the table is not to be
+ * used then.
  */
-int library_load(const char *name, const char *package, const struct library_symbol *symbols,
-		 void *table, struct error *err);
+int library_load(struct library *library, struct error *err);
 
 #endif

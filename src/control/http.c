@@ -241,7 +241,6 @@ int control_http_start(struct control *control, struct error *err)
 		{MHD_OPTION_NOTIFY_COMPLETED, (intptr_t)on_completed, control},
 		{MHD_OPTION_END, 0, NULL},
 	};
-
 	int ret = microhttpd_load(err);
 
 	if (ret)

@@ -19,8 +19,9 @@ static void test_calls(void **state)
 {
 	struct error err = {0};
 	struct libm libm = {0};
+	struct library library = {"libm.so.6", "libc6", symbols, &libm};
 
-	assert_int_equal(library_load("libm.so.6", "libc6", symbols, &libm, &err), 0);
+	assert_int_equal(library_load(&library, &err), 0);
 	assert_true(libm.floor(2.5) == 2.0);
 	assert_true(libm.ldexp(1.5, 2) == 6.0);
 }
@@ -29,8 +30,9 @@ static void test_no_library(void **state)
 {
 	struct error err = {0};
 	struct libm libm;
+	struct library library = {"libnone.so.9", "libnone9", symbols, &libm};
 
-	assert_int_equal(library_load("libnone.so.9", "libnone9", symbols, &libm, &err), -ENOENT);
+	assert_int_equal(library_load(&library, &err), -ENOENT);
 	assert_text(err, "cannot load libnone.so.9");
 	assert_text(err, "install Debian's package libnone9");
 }
@@ -40,8 +42,9 @@ static void test_no_symbol(void **state)
 	const struct library_symbol more[] = {{"floor", 0}, {"no_such_call", 0}, {NULL, 0}};
 	struct error err = {0};
 	struct libm libm;
+	struct library library = {"libm.so.6", "libc6", more, &libm};
 
-	assert_int_equal(library_load("libm.so.6", "libc6", more, &libm, &err), -ENOENT);
+	assert_int_equal(library_load(&library, &err), -ENOENT);
 	assert_text(err, "libm.so.6 has no no_such_call");
 }
 
