@@ -173,7 +173,8 @@ void sw_out_stop(struct sw_port *port, unsigned pair)
 	sw_publish(port->sw);
 }
 
-void sw_port_stop(struct sw_port *port)
+/* Whether a queue of the port was started; none is then, from the next plan on. */
+static bool mark_port(struct sw_port *port)
 {
 	bool any = false;
 
@@ -181,20 +182,20 @@ void sw_port_stop(struct sw_port *port)
 		any |= mark_in(port->in[p]) | port->out[p]->started;
 		port->out[p]->started = false;
 	}
-	if (any)
+	return any;
+}
+
+void sw_port_stop(struct sw_port *port)
+{
+	if (mark_port(port))
 		sw_publish(port->sw);
 }
 
 void sw_stop_all(struct sw *sw)
 {
-	for (unsigned i = 0; i < SW_PORTS_MAX; i++) {
-		struct sw_port *port = sw->ports[i];
-
-		for (unsigned p = 0; port && p < port->pairs; p++) {
-			mark_in(port->in[p]);
-			port->out[p]->started = false;
-		}
-	}
+	for (unsigned i = 0; i < SW_PORTS_MAX; i++)
+		if (sw->ports[i])
+			mark_port(sw->ports[i]);
 	sw_publish(sw);
 }
 
