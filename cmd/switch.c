@@ -105,12 +105,11 @@ static _Noreturn void leave(struct sw *sw, struct switch_api *api, struct switch
 
 /* Ports: those of the switch before this one first. */
 static int open_ports(const struct switch_cmdline *c, const struct switch_config *config,
-		      struct sw *sw, struct error *err)
+		      const char *takeover, struct sw *sw, struct error *err)
 {
-	const char *from = c->takeover ? c->takeover : config->takeover;
 	struct sw_heir *heir = NULL;
 	struct error why = {0};
-	int ret = from ? switch_take_over(from, sw, &heir, err) : 0;
+	int ret = takeover ? switch_take_over(takeover, sw, &heir, err) : 0;
 
 	if (!ret && heir && sw_takeover_remake(heir, &why))
 		log_error("%s", why.text);
@@ -133,7 +132,7 @@ static int serve(const struct switch_cmdline *c, const struct switch_config *con
 	int ret = sw ? 0 : err->code;
 
 	if (!ret)
-		ret = open_ports(c, config, sw, err);
+		ret = open_ports(c, config, takeover, sw, err);
 	if (!ret && socket)
 		ret = switch_api_open(socket, loop, sw, &api, err);
 	if (!ret && takeover)
