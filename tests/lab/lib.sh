@@ -81,16 +81,22 @@ guest_boot=elf
 #   --file FILE[:PATH]           a file to put into the guest (repeatable)
 #   --timeout SECONDS (120)      for guest_wait
 #   --timed                      note when each console line came (guest_time_of)
+#   --reboots                    Viaduct goes on when the guest reboots, instead of ending
 #   --vmm viaduct|qemu           which VMM; its arguments are its own
 #   --wrap COMMAND               a prefix for the VMM, e.g. "strace -c -o FILE"
 guest_start() {
   local name=$1 kernel=6.12 boot=$guest_boot cpus=$guest_cpus memory=$guest_memory append=
-  local timeout=120 timed=no vmm=viaduct wrap=() files=() image initrd log serial
+  local timeout=120 timed=no reboots=(--no-reboot) vmm=viaduct wrap=() files=() image initrd log serial
   shift
   while (($#)) && [[ $1 != -- ]]; do
     case $1 in
       --timed)
         timed=yes
+        shift
+        continue
+        ;;
+      --reboots)
+        reboots=()
         shift
         continue
         ;;
@@ -144,7 +150,7 @@ guest_start() {
   case $vmm in
     viaduct)
       command=("$VIADUCT" --kernel "$image" --initrd "$initrd" --cmdline "$words" --cpus "$cpus"
-        --memory "$memory" --serial "file=$serial" --no-reboot "$@")
+        --memory "$memory" --serial "file=$serial" "${reboots[@]}" "$@")
       ;;
     qemu)
       command=(qemu-system-x86_64 -nodefaults -no-user-config -display none -no-reboot

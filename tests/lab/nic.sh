@@ -25,15 +25,6 @@ part() {
   return 1
 }
 
-# Such a guest may reboot: runs the VMM without --no-reboot.
-cat >"$test_dir/rebooting" <<'WRAP'
-#!/bin/bash
-args=()
-for arg; do [[ $arg == --no-reboot ]] || args+=("$arg"); done
-exec "${args[@]}"
-WRAP
-chmod +x "$test_dir/rebooting"
-
 # nic_follow NAME: does what guest NAME asks for on its console: "cable: out" and "cable: in" plug the
 # cable of its NIC, "mtu: N" is the TAP's. Its VMM needs --api-socket "$test_dir/NAME.api".
 # shellcheck disable=SC2016 # expanded in there
@@ -56,7 +47,7 @@ nic_test() {
   ip link set tap0 mtu 1500
   nic_follow "$1"
   guest_test "$1" --kernel "$2" --timeout $(($3 + 4 * ${TRAFFIC_SECONDS:-0})) \
-    --wrap "$test_dir/rebooting" --file "$nic_guest:/nic.sh" -- \
+    --reboots --file "$nic_guest:/nic.sh" -- \
     --net "$4,backend=tap,ifname=tap0" --api-socket "$test_dir/$1.api"
   # What failed before the reset is not in the script's exit status.
   ! guest_said "$1" '^not ok ' || guest_log "$1" | sed -n '/^not ok /,/^ok /p'

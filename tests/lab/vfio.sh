@@ -25,17 +25,6 @@ wait_for 10 test -d "$pci/$pf/net"
 # shellcheck disable=SC2034 # for the tests
 dev=$(ls "$pci/$pf/net")
 
-# Runs the VMM without --no-reboot.
-# shellcheck disable=SC2034 # likewise
-rebooting=$test_dir/rebooting
-cat >"$rebooting" <<'WRAP'
-#!/bin/bash
-args=()
-for arg; do [[ $arg == --no-reboot ]] || args+=("$arg"); done
-exec "${args[@]}"
-WRAP
-chmod +x "$rebooting"
-
 # What guests have in common.
 # shellcheck disable=SC2016,SC2034 # expanded by the guest; for the tests
 guest_nic='
