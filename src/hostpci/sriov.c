@@ -14,7 +14,7 @@
 /* Writes text to a file below sysfs. */
 static int write_file(const char *sysfs, const char *name, const char *text)
 {
-	char path[PATH_MAX];
+	char path[2 * PATH_MAX];
 	int fd, ret = 0;
 
 	snprintf(path, sizeof(path), "%s/%s", sysfs, name);

@@ -45,12 +45,13 @@ static void speak(int fd, struct fuzz_input in)
 		uint8_t bytes[64];
 		size_t n = MIN((size_t)(how & 63) + 1, in.left);
 		struct iovec iov = {bytes, n};
-		char control[CMSG_SPACE(sizeof(int) * 12)] = {0};
+		_Alignas(struct cmsghdr) char control[CMSG_SPACE(sizeof(int) * 12)] = {0};
 		struct msghdr mh = {.msg_iov = &iov, .msg_iovlen = 1};
 
 		fuzz_bytes(&in, bytes, n);
 		if (how & 64) {
 			unsigned nfds = how & 128 ? 12 : 1 + (how & 3);
+			int fds[12];
 			struct cmsghdr *c;
 
 			mh.msg_control = control;
@@ -60,7 +61,8 @@ static void speak(int fd, struct fuzz_input in)
 			c->cmsg_type = SCM_RIGHTS;
 			c->cmsg_len = CMSG_LEN(sizeof(int) * nfds);
 			for (unsigned i = 0; i < nfds; i++)
-				memcpy(CMSG_DATA(c) + i * sizeof(int), &bed()->null, sizeof(int));
+				fds[i] = bed()->null;
+			memcpy(CMSG_DATA(c), fds, sizeof(int) * nfds);
 		}
 		if (sendmsg(fd, &mh, MSG_DONTWAIT | MSG_NOSIGNAL) < 0)
 			break;
