@@ -198,7 +198,7 @@ static int restore_sockets(struct vhost_backend *be, struct parcel_in *p, struct
 
 	if (listener >= 0)
 		back_socket_take(be, listener);
-	if (p->bad || !be->path || (listener >= 0) != be->server ||
+	if (p->bad || (listener >= 0) != be->server ||
 	    (listener >= 0 && !is_socket(listener, true)) ||
 	    (conn >= 0 && !is_socket(conn, false))) {
 		if (conn >= 0)

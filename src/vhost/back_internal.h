@@ -194,7 +194,7 @@ bool back_iotlb_look_ahead(struct vhost_backend *be, struct back_queue *q);
 int back_iotlb_locate(struct vhost_backend *be, struct back_queue *q, uint64_t iova, uint64_t len,
 		      bool write, struct error *err);
 
-/** Calls fn for each translation, as the message that told it. */
+/** Calls fn for each translation of memory that is there, as the message that told it. */
 void back_iotlb_each(const struct vhost_backend *be,
 		     void (*fn)(const struct vhost_user_iotlb *io, void *arg), void *arg);
 

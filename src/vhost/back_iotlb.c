@@ -103,7 +103,8 @@ void back_iotlb_each(const struct vhost_backend *be,
 			.type = VHOST_USER_IOTLB_UPDATE,
 		};
 
-		fn(&io, arg);
+		if (be->table && mem_find_user(be->table, e->user, e->size))
+			fn(&io, arg);
 	}
 }
 

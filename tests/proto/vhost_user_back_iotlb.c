@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-#include "unit/backend_echo.h"
+#include "back_heir.h"
 
 #include "mem/dirty_log.h"
 #include "vhost/user_frontend.h"
@@ -345,12 +345,83 @@ static void test_log(void **state)
 	}
 }
 
+/* Frames are sent, and the miss that comes of it is not answered. */
+static void miss(struct bed *b)
+{
+	struct pollfd p = {.fd = b->fe.backend_fd, .events = POLLIN};
+
+	tell_iotlb(b, 0, 0, VHOST_USER_IOTLB_INVALIDATE, 0);
+	for (unsigned i = 0; i < 4 && b->tx.nfree; i++) {
+		unsigned n = b->tx.free[--b->tx.nfree];
+
+		fill(b, b->tx.bufs + (uint64_t)n * BUF, b->sent++);
+		put(&b->tx, n, true);
+	}
+	assert_int_equal(poll(&p, 1, PATIENCE_MS), 1);
+}
+
+/* A translation of memory that is taken away after it. */
+static void stale(struct bed *b)
+{
+	const struct vhost_user_region more = {2 * GPA, PAGES * PAGE, USER + GIB, 0};
+	struct vhost_user_msg msg = {.nfds = 1, .fds = {b->memfd}};
+
+	msg.hdr = (struct vhost_user_header){VHOST_USER_ADD_MEM_REG, VHOST_USER_VERSION,
+					     sizeof(msg.payload.single)};
+	msg.payload.single.region = more;
+	ask(b, &msg);
+	msg = (struct vhost_user_msg){.hdr = {VHOST_USER_IOTLB_MSG, VHOST_USER_VERSION, 32}};
+	msg.payload.iotlb = (struct vhost_user_iotlb){.iova = IOVA - GIB,
+						      .size = PAGE,
+						      .user_addr = more.user_addr,
+						      .perm = VHOST_USER_IOTLB_RW,
+						      .type = VHOST_USER_IOTLB_UPDATE};
+	ask(b, &msg);
+	msg = (struct vhost_user_msg){
+		.hdr = {VHOST_USER_REM_MEM_REG, VHOST_USER_VERSION, sizeof(msg.payload.single)}};
+	msg.payload.single.region = more;
+	ask(b, &msg);
+}
+
+/*
+ * Back-ends take over from one another: with translations; with a miss that the old one asked for and
+ * the new one gets the answer to; with translations of memory that is not there any more.
+ */
+static void handed_over(bool packed)
+{
+	unsigned before;
+	struct bed b;
+
+	bed_open(&b, packed);
+	run(&b, 2000);
+	stale(&b);
+	for (unsigned i = rounds(20, 6); i; i--) {
+		before = b.misses;
+		echo_hand_over(&b.echo);
+		run(&b, 100);
+		assert_true(b.misses < before + 20); /* most are known still */
+		before = b.misses;
+		miss(&b);
+		echo_hand_over(&b.echo);
+		run(&b, 100);
+		assert_true(b.misses > before);
+	}
+	bed_close(&b);
+}
+
+static void test_handed_over(void **state)
+{
+	handed_over(false);
+	handed_over(true);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_split),
 		cmocka_unit_test(test_packed),
 		cmocka_unit_test(test_log),
+		cmocka_unit_test(test_handed_over),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
