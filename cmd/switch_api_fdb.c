@@ -86,6 +86,7 @@ static int add_entry(void *opaque, const struct control_request *request, json_t
 	if (!port)
 		return error_set(err, -ENOENT, "there is no port %.40s", id ? id : "");
 	ret = fdb_set_static(sw_fdb(opaque), key, port->index);
+	sw_note_change(opaque);
 	return ret ? error_set(err, ret, "the forwarding database has no room for it") : 0;
 }
 
@@ -96,6 +97,7 @@ static int remove_entry(void *opaque, const struct control_request *request, jso
 	uint64_t key;
 	int ret = take_key(request, &key, &id, err);
 
+	sw_note_change(opaque);
 	if (!ret && fdb_remove(sw_fdb(opaque), key))
 		ret = error_set(err, -ENOENT, "the forwarding database has no such entry");
 	return ret;
@@ -104,6 +106,7 @@ static int remove_entry(void *opaque, const struct control_request *request, jso
 static int flush(void *opaque, const struct control_request *request, json_t **reply,
 		 struct error *err)
 {
+	sw_note_change(opaque);
 	*reply = json_pack("{s:i}", "removed", (int)fdb_flush(sw_fdb(opaque), -1));
 	return 0;
 }

@@ -2,11 +2,13 @@
 #include "switch_takeover.h"
 
 #include "base/log.h"
+#include "base/thread.h"
 #include "base/unix_socket.h"
 
 #include <errno.h>
 #include <poll.h>
 #include <stdlib.h>
+#include <sys/eventfd.h>
 #include <sys/resource.h>
 #include <sys/socket.h>
 #include <unistd.h>
@@ -26,19 +28,34 @@
  * Until it has said GO the one that runs can go on, and does whenever an answer is NO, late, or missing.
  * After GO only the new one may. Both wait no longer than they say; the guests stand still between RINGS
  * and GO.
+ *
+ * The one that runs waits for HELLO and PREPARED in a thread, so that its loop serves everybody else: the
+ * control socket first of all. From STATE on its front-ends' requests wait, and what is changed through
+ * the control socket makes an end of the takeover. READY is waited for in the loop, for as long as guests
+ * may stand still.
  */
 enum word { HELLO = 1, STATE, PREPARED, RINGS, READY, GO, NO };
 
-#define PREPARE_S 10 /* to map all memory */
-#define STOP_S	  5  /* guests stand still */
-#define GO_S	  60 /* the one that runs says it, or NO, or is gone, long before */
+#define HELLO_S	  5
+#define PREPARE_S 5  /* to map all memory; requests wait */
+#define STOP_S	  2  /* guests stand still */
+#define GO_S	  60 /* the one that runs answers, or is gone, long before */
 
 struct switch_heritage {
 	struct loop_fd listener;
+	struct loop_fd heard; /* an eventfd: what the thread waited for came, or will not */
 	struct loop *loop;
 	struct sw *sw;
 	char *path;
 	int given; /* the connection to who has all now; -1: nobody */
+
+	/* The conversation there is; sock -1: none. */
+	int sock;
+	bool saved; /* STATE was made */
+	pthread_t thread;
+	struct parcel_out state; /* the thread's */
+	struct error err;	 /* the thread's */
+	int ret;		 /* the thread's */
 };
 
 static uint64_t in_seconds(unsigned s)
@@ -62,13 +79,14 @@ static int say_word(int sock, enum word word, struct error *err)
 	return say(sock, &p, STOP_S, err);
 }
 
+/* To who may not be listening. */
 static void say_no(int sock, const char *why)
 {
 	struct parcel_out p = {0};
 
 	parcel_put_u64(&p, NO);
 	parcel_put_text(&p, why);
-	say(sock, &p, STOP_S, NULL);
+	say(sock, &p, 0, NULL);
 }
 
 /* Waits for a parcel that begins with word; the rest is to be read from *p. */
@@ -103,7 +121,7 @@ static int check_hello(int sock, struct error *err)
 	struct parcel_in p;
 	char version[64];
 	uint64_t format;
-	int ret = hear(sock, HELLO, STOP_S, &p, err);
+	int ret = hear(sock, HELLO, HELLO_S, &p, err);
 
 	if (!ret) {
 		format = parcel_get_u64(&p);
@@ -120,20 +138,28 @@ static int check_hello(int sock, struct error *err)
 	return ret;
 }
 
-/* Up to the point from which on nothing runs. */
-static int prepare(struct switch_heritage *h, int sock, struct error *err)
+static void *wait_for_hello(void *arg)
 {
-	struct parcel_out p = {0};
-	int ret;
+	struct switch_heritage *h = arg;
 
-	parcel_put_u64(&p, STATE);
-	ret = sw_takeover_save(h->sw, &p, err);
-	if (ret) {
-		parcel_out_free(&p);
-		return ret;
-	}
-	ret = say(sock, &p, PREPARE_S, err);
-	return ret ? ret : hear_word(sock, PREPARED, PREPARE_S, err);
+	h->ret = check_hello(h->sock, &h->err);
+	eventfd_write(h->heard.fd, 1);
+	return NULL;
+}
+
+/*
+ * A port that is removed meanwhile takes its descriptors with it: then what is sent is wrong, or cannot
+ * be sent, and the other one is told NO whatever it makes of it.
+ */
+static void *wait_for_prepared(void *arg)
+{
+	struct switch_heritage *h = arg;
+
+	h->ret = say(h->sock, &h->state, PREPARE_S, &h->err);
+	if (!h->ret)
+		h->ret = hear_word(h->sock, PREPARED, PREPARE_S, &h->err);
+	eventfd_write(h->heard.fd, 1);
+	return NULL;
 }
 
 static int give(struct switch_heritage *h, int sock, struct error *err)
@@ -147,11 +173,7 @@ static int give(struct switch_heritage *h, int sock, struct error *err)
 	ret = say(sock, &p, STOP_S, err);
 	if (!ret)
 		ret = hear_word(sock, READY, STOP_S, err);
-	if (!ret)
-		ret = say_word(sock, GO, err);
-	if (ret)
-		sw_takeover_roll_back(h->sw);
-	return ret;
+	return ret ? ret : say_word(sock, GO, err);
 }
 
 /* Whoever may end this process, or read its memory, may have what it has. */
@@ -166,29 +188,78 @@ static int check_user(int sock, struct error *err)
 	return 0;
 }
 
+/* The conversation is over, and nothing came of it. */
+static void refuse(struct switch_heritage *h)
+{
+	if (h->saved)
+		sw_takeover_roll_back(h->sw);
+	h->saved = false;
+	log_warn("not handed over: %s", h->err.text);
+	say_no(h->sock, h->err.text);
+	close(h->sock);
+	h->sock = -1;
+	if (loop_add(h->loop, &h->listener, EPOLLIN))
+		log_error("--takeover %s: cannot listen any more", h->path);
+}
+
+static int prepare(struct switch_heritage *h)
+{
+	int ret;
+
+	h->saved = true;
+	parcel_put_u64(&h->state, STATE);
+	ret = sw_takeover_save(h->sw, &h->state, &h->err);
+	if (!ret)
+		ret = thread_start(&h->thread, "takeover", THREAD_ANY_CPU, wait_for_prepared, h,
+				   &h->err);
+	if (ret)
+		parcel_out_free(&h->state);
+	return ret;
+}
+
+static void on_heard(struct loop_fd *watch, uint32_t events)
+{
+	struct switch_heritage *h = watch->opaque;
+	int ret;
+
+	eventfd_read(watch->fd, &(eventfd_t){0});
+	pthread_join(h->thread, NULL);
+	if (h->saved && sw_takeover_is_stale(h->sw))
+		ret = error_set(&h->err, -EAGAIN, "a port was changed meanwhile: try again");
+	else
+		ret = h->ret;
+	if (!ret && !h->saved) {
+		ret = prepare(h);
+		if (!ret)
+			return;
+	} else if (!ret) {
+		ret = give(h, h->sock, &h->err);
+	}
+	if (ret) {
+		refuse(h);
+		return;
+	}
+	h->given = h->sock;
+	h->sock = -1;
+	loop_stop(h->loop);
+}
+
 static void on_heir(struct loop_fd *watch, uint32_t events)
 {
 	struct switch_heritage *h = watch->opaque;
-	int sock = accept4(watch->fd, NULL, NULL, SOCK_CLOEXEC | SOCK_NONBLOCK), ret;
-	struct error err = {0};
+	int ret;
 
-	if (sock < 0)
+	h->sock = accept4(watch->fd, NULL, NULL, SOCK_CLOEXEC | SOCK_NONBLOCK);
+	if (h->sock < 0)
 		return;
-	ret = check_user(sock, &err);
+	loop_remove(h->loop, &h->listener); /* one at a time */
+	h->err = (struct error){0};
+	ret = check_user(h->sock, &h->err);
 	if (!ret)
-		ret = check_hello(sock, &err);
-	if (!ret)
-		ret = prepare(h, sock, &err);
-	if (!ret)
-		ret = give(h, sock, &err);
-	if (!ret) {
-		h->given = sock;
-		loop_stop(h->loop);
-		return;
-	}
-	log_warn("not handed over: %s", err.text);
-	say_no(sock, err.text);
-	close(sock);
+		ret = thread_start(&h->thread, "takeover", THREAD_ANY_CPU, wait_for_hello, h,
+				   &h->err);
+	if (ret)
+		refuse(h);
 }
 
 int switch_heritage_open(const char *path, struct loop *loop, struct sw *sw,
@@ -201,9 +272,13 @@ int switch_heritage_open(const char *path, struct loop *loop, struct sw *sw,
 		free(h);
 		return error_prefix(err, fd, "--takeover");
 	}
-	*h = (struct switch_heritage){.loop = loop, .sw = sw, .path = strdup(path), .given = -1};
+	*h = (struct switch_heritage){
+		.loop = loop, .sw = sw, .path = strdup(path), .given = -1, .sock = -1};
 	h->listener = (struct loop_fd){.fd = fd, .fn = on_heir, .opaque = h};
-	ret = h->path ? loop_add(loop, &h->listener, EPOLLIN) : -ENOMEM;
+	h->heard = (struct loop_fd){.fd = eventfd(0, EFD_CLOEXEC), .fn = on_heard, .opaque = h};
+	ret = h->path && h->heard.fd >= 0 ? loop_add(loop, &h->listener, EPOLLIN) : -ENOMEM;
+	if (!ret)
+		ret = loop_add(loop, &h->heard, EPOLLIN);
 	if (ret) {
 		switch_heritage_close(h);
 		return error_set(err, ret, "--takeover %s: %s", path, error_name(ret));
@@ -221,8 +296,16 @@ void switch_heritage_close(struct switch_heritage *h)
 {
 	if (!h)
 		return;
+	if (h->sock >= 0) {
+		shutdown(h->sock, SHUT_RDWR); /* the thread has nothing to wait for any more */
+		pthread_join(h->thread, NULL);
+		close(h->sock);
+	}
 	loop_remove(h->loop, &h->listener);
+	loop_remove(h->loop, &h->heard);
 	close(h->listener.fd);
+	if (h->heard.fd >= 0)
+		close(h->heard.fd);
 	if (h->path)
 		unlink(h->path);
 	/* Its end tells the other one that all is given up: h->given stays open until then. */
@@ -254,7 +337,7 @@ static int greet(int sock, struct error *err)
 static int take_state(int sock, struct sw *sw, struct sw_heir **heir, struct error *err)
 {
 	struct parcel_in p;
-	int ret = hear(sock, STATE, PREPARE_S, &p, err);
+	int ret = hear(sock, STATE, GO_S, &p, err);
 
 	if (!ret) {
 		*heir = sw_takeover_restore(sw, &p, err);
@@ -267,7 +350,7 @@ static int take_state(int sock, struct sw *sw, struct sw_heir **heir, struct err
 static int take_rings(int sock, struct sw_heir *heir, uint64_t *since, struct error *err)
 {
 	struct parcel_in p;
-	int ret = hear(sock, RINGS, PREPARE_S, &p, err);
+	int ret = hear(sock, RINGS, GO_S, &p, err);
 
 	if (!ret) {
 		*since = parcel_get_u64(&p);

@@ -201,6 +201,7 @@ void sw_stop_all(struct sw *sw)
 
 void sw_port_stop_frames(struct sw_port *port)
 {
+	port->sw->changes++;
 	sw_port_stop(port);
 	hostnet_close(port->hn);
 	port->hn = NULL;
@@ -211,6 +212,7 @@ int sw_port_start_frames(struct sw_port *port)
 	unsigned n = port->hn->queues;
 	int ret = sw_port_pairs(port, n);
 
+	port->sw->changes++;
 	for (unsigned i = 0; i < n && !ret; i++) {
 		ret = sw_out_start(port, i, NULL);
 		if (!ret)
@@ -339,6 +341,7 @@ static int add_parsed(struct sw *sw, const struct port_ops *ops, const struct op
 		ret = open_port(port, opts, from->config, err);
 	}
 	port->inherit = NULL;
+	sw->changes++;
 	if (ret) {
 		sw->ports[index] = NULL;
 		free_port(port);
@@ -388,6 +391,7 @@ void sw_remove_port(struct sw_port *port)
 {
 	struct sw *sw = port->sw;
 
+	sw->changes++;
 	sw_port_stop(port);
 	port->ops->close(port);
 	sw->ports[port->index] = NULL;
@@ -406,6 +410,7 @@ int sw_configure_port(struct sw_port *port, const struct sw_port_config *config,
 		return error_set(err, -ENOMEM, "port %s: out of memory", port->id);
 	*fresh = *config;
 	port->config = fresh;
+	port->sw->changes++;
 	ret = sw_publish(port->sw);
 	free((void *)(uintptr_t)old);
 	return ret ? error_set(err, ret, "port %s: out of memory", port->id) : 0;

@@ -109,6 +109,11 @@ void sw_destroy(struct sw *sw)
 	free(sw);
 }
 
+void sw_note_change(struct sw *sw)
+{
+	sw->changes++;
+}
+
 struct fdb *sw_fdb(struct sw *sw)
 {
 	return sw->fdb;

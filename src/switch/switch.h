@@ -56,6 +56,9 @@ struct sw_port *sw_port_at(struct sw *sw, unsigned index);
 /** Replaces a port's settings (those of sw_port_keys). */
 int sw_configure_port(struct sw_port *port, const struct sw_port_config *config, struct error *err);
 
+/** The forwarding database was changed by hand: a takeover that is under way has to know. */
+void sw_note_change(struct sw *sw);
+
 /** Any thread. */
 struct fdb *sw_fdb(struct sw *sw);
 

@@ -14,6 +14,8 @@ struct sw {
 	struct fdb *fdb;
 	_Atomic(struct sw_plan *) plan;
 	uint64_t generation;
+	uint64_t changes;	    /* of what a takeover saves, so far */
+	uint64_t saved;		    /* changes when it was saved */
 	bool held;		    /* no plan is made: on the way from or to another process */
 	struct sw_capture *capture; /* NULL: none */
 	_Atomic uint16_t now;

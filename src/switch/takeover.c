@@ -91,6 +91,7 @@ int sw_takeover_save(struct sw *sw, struct parcel_out *p, struct error *err)
 	unsigned n = 0;
 	int ret = 0;
 
+	sw->saved = sw->changes;
 	for (unsigned i = 0; i < SW_PORTS_MAX; i++)
 		n += sw->ports[i] != NULL;
 	parcel_put_u64(p, n);
@@ -102,6 +103,11 @@ int sw_takeover_save(struct sw *sw, struct parcel_out *p, struct error *err)
 	if (!ret && p->failed)
 		ret = error_set(err, -ENOMEM, "out of memory");
 	return ret;
+}
+
+bool sw_takeover_is_stale(const struct sw *sw)
+{
+	return sw->changes != sw->saved;
 }
 
 static void save_counters(const struct sw_port *port, struct parcel_out *p)

@@ -8,12 +8,18 @@
 /*
  * One switch becomes another, in another process, while its guests run: docs/switch.md. The old one
  * saves what it is while frames go on, so that the new one can prepare; then it stops all queues and
- * says where they stand, and the new one goes on. Control thread; its loop must not run in between.
+ * says where they stand, and the new one goes on. Control thread; its loop must not run from hold on.
  */
-#define SW_TAKEOVER_FORMAT 1 /* of what is saved */
+#define SW_TAKEOVER_FORMAT 2 /* of what is saved */
 
-/** The old one: ports, addresses. -EBUSY with err set: a port cannot be given up. */
+/**
+ * The old one: ports, addresses. -EBUSY with err set: a port cannot be given up. Queues run on, and the
+ * loop may; what front-ends say waits. To be followed by hold, or roll_back, also when it fails.
+ */
 int sw_takeover_save(struct sw *sw, struct parcel_out *p, struct error *err);
+
+/** Whether a port was added, removed or changed since: what was saved is of no use. */
+bool sw_takeover_is_stale(const struct sw *sw);
 
 /** Stops all queues; positions and counters. */
 void sw_takeover_hold(struct sw *sw, struct parcel_out *p);

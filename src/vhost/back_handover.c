@@ -109,6 +109,36 @@ static void save_queue(struct saving *s, const struct vhost_backend *be, const s
 		save_msg(s, VHOST_USER_SET_VRING_ENABLE, &on, sizeof(on), -1);
 }
 
+/*
+ * From save on nothing may change of what was saved. Queues run on, but nobody is listened to: what
+ * front-ends, workers and new connections have to say waits where it is.
+ */
+static void freeze(struct vhost_backend *be)
+{
+	loop_remove(be->loop, &be->listener);
+	loop_remove(be->loop, &be->conn);
+	loop_remove(be->loop, &be->attention);
+	loop_timer_cancel(be->loop, &be->retry);
+	loop_timer_cancel(be->loop, &be->iotlb_timer);
+	be->frozen = true;
+}
+
+static void thaw(struct vhost_backend *be)
+{
+	int rc = loop_add(be->loop, &be->attention, EPOLLIN);
+
+	be->frozen = false;
+	if (be->conn.fd < 0) {
+		back_socket_next(be);
+	} else {
+		rc |= loop_add(be->loop, &be->conn, EPOLLIN);
+		if (back_iotlb_on(be))
+			back_iotlb_retry(be);
+	}
+	if (rc)
+		log_error("%s: its front-end cannot be listened to any more", be->name);
+}
+
 void vhost_backend_save(struct vhost_backend *be, struct parcel_out *p)
 {
 	struct saving s = {.p = p};
@@ -116,6 +146,7 @@ void vhost_backend_save(struct vhost_backend *be, struct parcel_out *p)
 	if (be->rx.have)
 		vhost_backend_hang_up(be, "it was in the middle of a message when the switch was "
 					  "handed over");
+	freeze(be);
 	parcel_put_fd(p, be->listener.fd);
 	parcel_put_fd(p, be->conn.fd);
 	if (be->conn.fd < 0)
@@ -138,6 +169,8 @@ void vhost_backend_resume(struct vhost_backend *be)
 	struct error err = {0};
 
 	be->held = false;
+	if (be->frozen)
+		thaw(be);
 	if (be->conn.fd >= 0 && back_rings_resume(be, &err))
 		vhost_backend_hang_up(be, err.text);
 }

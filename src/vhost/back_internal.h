@@ -105,7 +105,8 @@ struct vhost_backend {
 	uint8_t *inflight;
 	unsigned inflight_queues, inflight_size;
 
-	bool held; /* on its way to another process, or from one: nothing runs */
+	bool frozen; /* nobody is listened to */
+	bool held;   /* on its way to another process, or from one: nothing runs */
 
 	struct vhost_backend *next_watched;
 	bool is_watched;
@@ -193,6 +194,9 @@ bool back_iotlb_look_ahead(struct vhost_backend *be, struct back_queue *q);
 /** Whether a part of a ring is translated: 0; -EFAULT, and it is asked for; -EINVAL. */
 int back_iotlb_locate(struct vhost_backend *be, struct back_queue *q, uint64_t iova, uint64_t len,
 		      bool write, struct error *err);
+
+/** Rings that wait for one look again, and ask again, a moment later. */
+void back_iotlb_retry(struct vhost_backend *be);
 
 /** Calls fn for each translation of memory that is there, as the message that told it. */
 void back_iotlb_each(const struct vhost_backend *be,

@@ -181,6 +181,13 @@ static void on_timer(struct loop_timer *timer)
 		vhost_backend_hang_up(be, err.text);
 }
 
+void back_iotlb_retry(struct vhost_backend *be)
+{
+	be->iotlb_timer.fn = on_timer;
+	be->iotlb_timer.opaque = be;
+	loop_timer_set(be->loop, &be->iotlb_timer, clock_ns() + ASK_AGAIN_MS * NSEC_PER_MSEC);
+}
+
 int back_iotlb_msg(struct vhost_backend *be, struct vhost_user_msg *msg, struct error *err)
 {
 	const struct vhost_user_iotlb *io = &msg->payload.iotlb;
@@ -226,9 +233,7 @@ void back_iotlb_ask(struct vhost_backend *be, struct back_queue *q, uint64_t iov
 	q->asked_write = write;
 	q->asked_at = now;
 	back_request(be, &msg);
-	be->iotlb_timer.fn = on_timer;
-	be->iotlb_timer.opaque = be;
-	loop_timer_set(be->loop, &be->iotlb_timer, now + ASK_AGAIN_MS * NSEC_PER_MSEC);
+	back_iotlb_retry(be);
 }
 
 /* The first byte of [iova, iova + len) that has no such translation. False: all have. */

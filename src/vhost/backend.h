@@ -134,9 +134,10 @@ void vhost_backend_info(const struct vhost_backend *be, struct vhost_backend_inf
 /*
  * Handing a back-end to another process, with its front-end, which notices nothing: save; hold (no
  * queue runs then); save_rings. There: create with inherit (it is held), restore_rings, resume. Here:
- * resume too, if the other one failed; otherwise the process ends without a word, since whatever is
- * destroyed would be told to the front-end, or taken from the file system. Between save and the end of
- * it the loop must not run. A front-end of which half a message is there is hung up by save.
+ * resume too, if it came to nothing at any point after save; otherwise the process ends without a word,
+ * since whatever is destroyed would be told to the front-end, or taken from the file system. From save
+ * to hold the queues run and the loop may, but what the front-end says is not heard: it waits. A
+ * front-end of which half a message is there is hung up by save.
  */
 void vhost_backend_save(struct vhost_backend *be, struct parcel_out *p);
 void vhost_backend_hold(struct vhost_backend *be);
