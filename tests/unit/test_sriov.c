@@ -225,7 +225,8 @@ static void test_message(void **state)
 					 .trust = true};
 	char buf[1024];
 	const struct nlmsghdr *nlh = (const void *)buf;
-	const struct nlattr *list, *info, *a;
+	const struct nlattr *list, *info;
+	struct nlattr *a;
 	unsigned seen = 0;
 	int len = sriov_set_message(3, 1, &s, buf, sizeof(buf));
 
