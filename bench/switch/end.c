@@ -1,32 +1,44 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "load.h"
 
+#include "base/thread.h"
+#include "base/unix_socket.h"
 #include "vring/features.h"
 
 #include <errno.h>
+#include <poll.h>
 #include <stdlib.h>
 #include <sys/eventfd.h>
 #include <sys/socket.h>
-#include <sys/un.h>
 #include <unistd.h>
 
-#define BIT(n) (1ULL << (n))
+#define BIT(n)	 (1ULL << (n))
+
+#define PATIENCE (10 * NSEC_PER_SEC)
+
+/* Waits for the switch to connect. */
+static int accept_one(const char *path, struct error *err)
+{
+	int fd, ret, listener = unix_listen(path, 0600, 1, err);
+
+	if (listener < 0)
+		return listener;
+	ret = unix_wait(listener, POLLIN, clock_ns() + PATIENCE, "switch", err);
+	fd = ret ? ret : accept4(listener, NULL, NULL, SOCK_CLOEXEC | SOCK_NONBLOCK);
+	if (!ret && fd < 0)
+		fd = error_set(err, -errno, "%s: %s", path, error_name(errno));
+	close(listener);
+	return fd;
+}
 
 static int dial(const char *path, struct error *err)
 {
-	struct sockaddr_un addr = {.sun_family = AF_UNIX};
-	int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
+	uint64_t deadline = clock_ns() + PATIENCE;
+	int fd;
 
-	if (fd < 0 || strlen(path) >= sizeof(addr.sun_path))
-		return error_set(err, -EINVAL, "%s: no socket", path);
-	memcpy(addr.sun_path, path, strlen(path) + 1);
-	for (unsigned i = 0; i < 100; i++) {
-		if (!connect(fd, (struct sockaddr *)&addr, sizeof(addr)))
-			return fd;
+	while ((fd = unix_connect(path, err)) < 0 && clock_ns() < deadline)
 		usleep(50000);
-	}
-	close(fd);
-	return error_set(err, -ECONNREFUSED, "%s: nobody listens", path);
+	return fd;
 }
 
 static void place_ring(struct vring_config *cfg, const struct end_setup *setup, uint64_t *at)
@@ -50,9 +62,10 @@ static int make_memory(struct end *e, struct error *err)
 	place_ring(&e->tx_cfg, &e->setup, &at);
 	place_ring(&e->rx_cfg, &e->setup, &at);
 	e->nbufs = e->setup.ring;
+	e->stride = e->setup.tso ? END_BIG : END_STRIDE;
 	e->tx_gpa = at;
-	e->rx_gpa = ALIGN_UP(at + (uint64_t)e->nbufs * END_STRIDE, 4096);
-	size = ALIGN_UP(e->rx_gpa + (uint64_t)e->nbufs * END_STRIDE, 2 * MIB) - 2 * MIB;
+	e->rx_gpa = ALIGN_UP(at + (uint64_t)e->nbufs * e->stride, 4096);
+	size = ALIGN_UP(e->rx_gpa + (uint64_t)e->nbufs * e->stride, 2 * MIB) - 2 * MIB;
 	e->mem = guest_mem_create(err);
 	if (!e->mem)
 		return err->code;
@@ -90,6 +103,9 @@ static int give_all(struct end *e, struct error *err)
 		features |= BIT(VIRTIO_F_IN_ORDER);
 	if (e->setup.mergeable)
 		features |= BIT(VIRTIO_NET_F_MRG_RXBUF);
+	if (e->setup.tso)
+		features |= BIT(VIRTIO_NET_F_CSUM) | BIT(VIRTIO_NET_F_HOST_TSO4) |
+			    BIT(VIRTIO_NET_F_GUEST_CSUM) | BIT(VIRTIO_NET_F_GUEST_TSO4);
 	ret = vhost_user_set_features(&e->fe, features, false, err);
 	if (!ret)
 		ret = vhost_user_set_memory(&e->fe, guest_mem_table(e->mem), err);
@@ -109,10 +125,10 @@ static void post(struct end *e)
 	const struct mem_table *table = guest_mem_table(e->mem);
 
 	if (!e->setup.packed) {
-		lean_start(&e->tx_lean, &e->tx_cfg, table, e->tx_gpa + END_ROOM, END_STRIDE,
+		lean_start(&e->tx_lean, &e->tx_cfg, table, e->tx_gpa + END_ROOM, e->stride,
 			   END_HDR + e->setup.size, false);
-		lean_start(&e->rx_lean, &e->rx_cfg, table, e->rx_gpa + END_ROOM, END_STRIDE,
-			   END_STRIDE - END_ROOM, true);
+		lean_start(&e->rx_lean, &e->rx_cfg, table, e->rx_gpa + END_ROOM, e->stride,
+			   e->stride - END_ROOM, true);
 	}
 	for (unsigned i = 0; i < e->nbufs; i++) {
 		end_rx_put(e, i);
@@ -144,7 +160,7 @@ int end_open(struct end *e, const struct end_setup *setup, struct error *err)
 	if (ret)
 		return ret;
 	post(e);
-	fd = dial(setup->path, err);
+	fd = setup->listen ? accept_one(setup->path, err) : dial(setup->path, err);
 	if (fd < 0)
 		return fd;
 	vhost_user_within(&e->fe, 5000);

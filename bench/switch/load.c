@@ -5,11 +5,12 @@
  *
  *	bench_switch_load SOCKET SOCKET [--seconds N] [--size BYTES] [--window FRAMES]
  *		[--rate FRAMES_PER_SECOND] [--macs N] [--packed] [--in-order] [--mergeable] [--cpu N]
- *		[--ring N] [--one-way] [--check]
+ *		[--ring N] [--one-way] [--check] [--tso] [--listen]
  *
  * At most --window frames are under way in each direction, so that a switch that keeps up loses
  * none. With --rate frames go out evenly spaced and latency is what is of interest. With --check
- * the whole of each frame is compared, not only its head. One line of JSON is printed.
+ * the whole of each frame is compared, not only its head. With --tso they are 64 KiB of TCP, whose
+ * segmentation is left to do. With --listen it is the switch that connects. One line of JSON is printed.
  */
 #include "load.h"
 
@@ -24,14 +25,12 @@
 #include <sys/eventfd.h>
 #include <unistd.h>
 
-#define SEQ_AT	 14 /* after the Ethernet header: sequence number, then the time it was sent */
-#define TIME_AT	 20
-#define HEAD_LEN 28
-#define BURST	 32U
+#define BURST 32U
 
 struct load {
 	struct end ends[2];
 	unsigned size, window, macs;
+	unsigned at; /* of a frame: where its number is */
 	double seconds, rate;
 	bool check, one_way;
 	uint64_t per_us;
@@ -50,32 +49,6 @@ static uint64_t calibrate(void)
 	while (clock_ns() - ns < 20 * NSEC_PER_MSEC)
 		;
 	return (cycles() - from) / 20000;
-}
-
-static void put_mac(uint8_t *mac, unsigned end, unsigned n)
-{
-	mac[0] = 2;
-	mac[1] = (uint8_t)end;
-	mac[2] = 0;
-	mac[3] = (uint8_t)(n >> 16);
-	mac[4] = (uint8_t)(n >> 8);
-	mac[5] = (uint8_t)n;
-}
-
-static void fill(struct load *l, unsigned which)
-{
-	struct end *e = &l->ends[which];
-
-	for (unsigned i = 0; i < e->nbufs; i++) {
-		uint8_t *f = end_tx_frame(e, i);
-
-		memset(f - END_HDR, 0, END_HDR);
-		for (unsigned k = 0; k < l->size; k++)
-			f[k] = (uint8_t)(k * 7);
-		put_mac(f, !which, 0);
-		put_mac(f + 6, which, 0);
-		store_be16(f + 12, 0x88b5);
-	}
 }
 
 static void reclaim(struct end *e)
@@ -98,14 +71,14 @@ static unsigned send(struct load *l, unsigned which, unsigned n, uint64_t now)
 		unsigned buf = e->free[--e->nfree];
 		uint8_t *f = end_tx_frame(e, buf);
 
-		store_le32(f + SEQ_AT, e->next_seq);
-		store_le64(f + TIME_AT, now);
+		store_le32(f + l->at + FRAME_SEQ, e->next_seq);
+		store_le64(f + l->at + FRAME_TIME, now);
 		if (l->macs > 1) {
 			/* Each end learns all; the order is such that no cache helps. */
 			unsigned m = (unsigned)((e->next_seq * 2654435761ULL >> 7) % l->macs);
 
-			put_mac(f, !which, m);
-			put_mac(f + 6, which, e->next_seq % l->macs);
+			frames_put_mac(f, !which, m);
+			frames_put_mac(f + 6, which, e->next_seq % l->macs);
 		}
 		e->next_seq++;
 		end_tx_put(e, buf);
@@ -118,10 +91,10 @@ static unsigned send(struct load *l, unsigned which, unsigned n, uint64_t now)
 
 static void look_at(struct load *l, struct end *e, const uint8_t *f, uint32_t len, uint64_t now)
 {
-	uint32_t seq = load_le32(f + SEQ_AT);
+	uint32_t seq = load_le32(f + l->at + FRAME_SEQ);
 	uint64_t bucket;
 
-	if (load_be16(f + 12) != 0x88b5) {
+	if (!frames_ours(e, f)) {
 		e->stray++;
 		return;
 	}
@@ -136,17 +109,12 @@ static void look_at(struct load *l, struct end *e, const uint8_t *f, uint32_t le
 	e->bytes += len;
 	if (len != l->size)
 		e->corrupt++;
-	if (l->check) {
-		bool good = true;
-
-		for (unsigned k = HEAD_LEN; k < len; k++)
-			good &= f[k] == (uint8_t)(k * 7);
-		e->corrupt += !good;
-	}
+	if (l->check)
+		e->corrupt += !frames_whole(e, f, l->at + FRAME_HEAD, len);
 	if (l->rate > 0) {
-		bucket = (now - load_le64(f + TIME_AT)) * 1000 / l->per_us / LAT_BUCKET;
+		bucket = (now - load_le64(f + l->at + FRAME_TIME)) * 1000 / l->per_us / LAT_BUCKET;
 		e->latency[MIN(bucket, LAT_COUNT - 1U)]++;
-		l->longest = MAX(l->longest, now - load_le64(f + TIME_AT));
+		l->longest = MAX(l->longest, now - load_le64(f + l->at + FRAME_TIME));
 	}
 }
 
@@ -315,25 +283,19 @@ static void usage(void)
 {
 	fprintf(stderr, "usage: bench_switch_load SOCKET SOCKET [--seconds N] [--size BYTES] "
 			"[--window FRAMES] [--rate N] [--macs N] [--packed] [--in-order] "
-			"[--mergeable] [--ring N] [--cpu N] [--one-way] [--check]\n");
+			"[--mergeable] [--ring N] [--cpu N] [--one-way] [--check] [--tso] "
+			"[--listen]\n");
 	exit(2);
 }
 
 int main(int argc, char **argv)
 {
-	static const struct option options[] = {{"seconds", 1, NULL, 's'},
-						{"size", 1, NULL, 'l'},
-						{"window", 1, NULL, 'w'},
-						{"rate", 1, NULL, 'r'},
-						{"macs", 1, NULL, 'm'},
-						{"packed", 0, NULL, 'p'},
-						{"in-order", 0, NULL, 'i'},
-						{"mergeable", 0, NULL, 'M'},
-						{"ring", 1, NULL, 'R'},
-						{"cpu", 1, NULL, 'c'},
-						{"one-way", 0, NULL, 'o'},
-						{"check", 0, NULL, 'C'},
-						{0}};
+	static const struct option options[] = {
+		{"seconds", 1, NULL, 's'},  {"size", 1, NULL, 'l'},	 {"window", 1, NULL, 'w'},
+		{"rate", 1, NULL, 'r'},	    {"macs", 1, NULL, 'm'},	 {"packed", 0, NULL, 'p'},
+		{"in-order", 0, NULL, 'i'}, {"mergeable", 0, NULL, 'M'}, {"ring", 1, NULL, 'R'},
+		{"cpu", 1, NULL, 'c'},	    {"one-way", 0, NULL, 'o'},	 {"check", 0, NULL, 'C'},
+		{"tso", 0, NULL, 't'},	    {"listen", 0, NULL, 'L'},	 {0}};
 	static struct load l = {.size = 64, .window = 256, .macs = 1, .seconds = 3};
 	struct end_setup setup = {.ring = 256};
 	struct error err;
@@ -374,6 +336,13 @@ int main(int argc, char **argv)
 		case 'o':
 			l.one_way = true;
 			break;
+		case 't':
+			setup.tso = true;
+			l.size = FRAME_TSO;
+			break;
+		case 'L':
+			setup.listen = true;
+			break;
 		case 'C':
 			l.check = true;
 			break;
@@ -381,7 +350,8 @@ int main(int argc, char **argv)
 			usage();
 		}
 	}
-	if (optind + 2 != argc || l.size < HEAD_LEN || l.size > END_STRIDE - END_ROOM - END_HDR ||
+	if (optind + 2 != argc ||
+	    (!setup.tso && (l.size < FRAME_MIN || l.size > END_STRIDE - END_ROOM - END_HDR)) ||
 	    setup.ring > END_RING || l.window > setup.ring || !l.macs || !l.window)
 		usage();
 	for (unsigned k = 0; k < 2; k++) {
@@ -391,11 +361,12 @@ int main(int argc, char **argv)
 			fprintf(stderr, "%s\n", err.text);
 			return 1;
 		}
-		fill(&l, k);
+		l.at = frames_fill(&l.ends[k], k);
 	}
 	signal(SIGUSR1, end_now);
 	l.per_us = calibrate();
 	teach(&l);
+	fprintf(stderr, "the switch knows the addresses\n");
 	ns = clock_ns();
 	if (l.rate > 0) {
 		run_rate(&l, cycles() + (uint64_t)(l.seconds * 1e6) * l.per_us);

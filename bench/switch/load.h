@@ -15,16 +15,18 @@
  */
 
 #define END_RING   1024U
-#define END_STRIDE 2176U /* as far apart as DPDK's buffers of 2 KiB */
-#define END_ROOM   116U	 /* so that the frame behind the header begins at a cache line */
+#define END_STRIDE 2176U  /* as far apart as DPDK's buffers of 2 KiB */
+#define END_BIG	   66688U /* a frame with TSO fits: virtio 1.3, 5.1.6.3.1 */
+#define END_ROOM   116U	  /* so that the frame behind the header begins at a cache line */
 #define END_HDR	   12U
 #define LAT_BUCKET 20 /* of nanoseconds; the histogram's last bucket has all beyond */
 #define LAT_COUNT  50000
 
 struct end_setup {
 	const char *path;
-	bool packed, in_order, mergeable;
-	unsigned ring, size;
+	bool packed, in_order, mergeable, tso;
+	bool listen;	     /* it is the switch that connects */
+	unsigned ring, size; /* buffers; bytes of a frame */
 };
 
 struct end {
@@ -37,7 +39,7 @@ struct end {
 	int tx_kick, tx_call, rx_kick, rx_call;
 	uint64_t tx_gpa, rx_gpa;
 	uint8_t *tx_base, *rx_base; /* the same, mapped */
-	unsigned nbufs;
+	unsigned nbufs, stride;
 	unsigned free[END_RING], nfree; /* transmit buffers, last in, first out: warm */
 
 	uint32_t next_seq, want_seq;
@@ -78,7 +80,7 @@ static inline bool end_rx_get(struct end *e, unsigned *buf, uint32_t *len)
 /** Gives the device a frame, or a receive buffer. */
 static inline void end_tx_put(struct end *e, unsigned buf)
 {
-	struct vdrv_sg sg = {e->tx_gpa + (uint64_t)buf * END_STRIDE + END_ROOM,
+	struct vdrv_sg sg = {e->tx_gpa + (uint64_t)buf * e->stride + END_ROOM,
 			     END_HDR + e->setup.size};
 
 	if (e->setup.packed)
@@ -89,8 +91,8 @@ static inline void end_tx_put(struct end *e, unsigned buf)
 
 static inline void end_rx_put(struct end *e, unsigned buf)
 {
-	struct vdrv_sg sg = {e->rx_gpa + (uint64_t)buf * END_STRIDE + END_ROOM,
-			     END_STRIDE - END_ROOM};
+	struct vdrv_sg sg = {e->rx_gpa + (uint64_t)buf * e->stride + END_ROOM,
+			     e->stride - END_ROOM};
 
 	if (e->setup.packed)
 		vdrv_add(e->rx, &sg, 0, 1, false, 0, (void *)(uintptr_t)(buf + 1));
@@ -107,12 +109,36 @@ static inline void end_publish(struct vdrv *drv, struct lean *lean, bool packed,
 /** The frame of transmit buffer n, and of receive buffer n. */
 static inline uint8_t *end_tx_frame(struct end *e, unsigned n)
 {
-	return e->tx_base + (uint64_t)n * END_STRIDE + END_ROOM + END_HDR;
+	return e->tx_base + (uint64_t)n * e->stride + END_ROOM + END_HDR;
 }
 
 static inline uint8_t *end_rx_frame(struct end *e, unsigned n)
 {
-	return e->rx_base + (uint64_t)n * END_STRIDE + END_ROOM + END_HDR;
+	return e->rx_base + (uint64_t)n * e->stride + END_ROOM + END_HDR;
+}
+
+#define FRAME_SEQ  0U /* from where frames_fill() says: a sequence number, the time it was sent */
+#define FRAME_TIME 6U
+#define FRAME_HEAD 14U
+#define FRAME_MIN  28U	  /* of Ethernet, without and */
+#define FRAME_TSO  65214U /* with segmentation left to do: 45 segments of 1448 */
+
+/**
+ * Writes the frames of an end (0 or 1) into its transmit buffers: Ethernet and a pattern, or, with
+ * tso, TCP over IPv4 with checksum and segmentation left to do. Returns where FRAME_SEQ counts from.
+ */
+unsigned frames_fill(struct end *e, unsigned which);
+
+/** MAC address n of an end. */
+void frames_put_mac(uint8_t *mac, unsigned which, unsigned n);
+
+/** Whether the pattern stands in the frame from at on, and its virtio header is as it was sent. */
+bool frames_whole(const struct end *e, const uint8_t *frame, unsigned at, uint32_t len);
+
+/** Whether it is one of our frames at all. */
+static inline bool frames_ours(const struct end *e, const uint8_t *frame)
+{
+	return load_be16(frame + 12) == (e->setup.tso ? 0x0800 : 0x88b5);
 }
 
 #endif
