@@ -1,11 +1,11 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * The shortest way through the switch, for the frames at the beginning of a burst that are like
- * those before them: same sender, same destination, one part, nothing left to be done to them,
- * between two ring ports without settings. Their snapshot is compared with what the last burst
- * found out and goes straight into the receiver's buffer. The first frame that differs in anything
- * ends it, and that frame and all behind it take the general way; so this decides nothing that
- * forward.c would decide otherwise.
+ * those before them: to the same port, one part, nothing left to be done to them, between two ring
+ * ports without settings. Their snapshot is compared with what the last burst found out and goes
+ * straight into the receiver's buffer; addresses that are others than then are looked up and learnt
+ * on the way. The first frame that differs in anything else ends it, and that frame and all behind
+ * it take the general way; so this decides nothing that forward.c would decide otherwise.
  */
 #include "net/ether.h"
 #include "switch/worker.h"
@@ -23,10 +23,43 @@ static const struct sw_dest *same_again(const struct sw_worker *w, const struct 
 	return d;
 }
 
-/* Copies one frame. False: it is not of this kind, and nothing was done. */
-static inline bool copy_one(const struct vq_buf *from, const struct vq_buf *to, uint64_t dst,
-			    uint64_t src, uint32_t max)
+/* Whether a frame with these addresses is for the port where the last burst went. */
+static bool goes_there(struct sw_worker *w, struct sw_in *in, uint64_t dst, uint64_t src)
 {
+	in->spread = true;
+	if (dst != in->cached_dst &&
+	    (fdb_key_is_group(dst) || fdb_lookup(w->fdb, dst) != in->cached_port))
+		return false;
+	if (src == in->cached_src)
+		return true;
+	return src && !fdb_key_is_group(src) && fdb_learn(w->fdb, src, in->port->index, w->now);
+}
+
+/* Asks for the lines of the forwarding database that a burst of other addresses will need. */
+static void look_ahead(const struct sw_worker *w, const struct sw_in *in, unsigned n)
+{
+	for (unsigned i = 0; i < n; i++) {
+		const uint8_t *at;
+		uint64_t dst, src;
+
+		if (unlikely(w->bufs[i].out_n != 1 || w->bufs[i].out_len < FRAME_HDR + SNAP_LEN))
+			continue;
+		/* Only a hint: the frame may be another when its snapshot is taken. */
+		at = (const uint8_t *)w->bufs[i].iov->iov_base + FRAME_HDR;
+		dst = fdb_key(at, 0);
+		src = fdb_key(at + 6, 0);
+		if (dst != in->cached_dst)
+			fdb_prefetch(w->fdb, dst);
+		if (src != in->cached_src)
+			fdb_prefetch(w->fdb, src);
+	}
+}
+
+/* Copies one frame. False: it is not of this kind, and nothing was done. */
+static inline bool copy_one(struct sw_worker *w, struct sw_in *in, const struct vq_buf *from,
+			    const struct vq_buf *to, uint32_t max)
+{
+	uint64_t dst, src;
 	uint32_t len = from->out_len;
 	const uint8_t *at;
 	uint8_t snap[SNAP_LEN], *into;
@@ -36,8 +69,11 @@ static inline bool copy_one(const struct vq_buf *from, const struct vq_buf *to, 
 		return false;
 	at = from->iov->iov_base;
 	memcpy(snap, at + FRAME_HDR, SNAP_LEN);
-	if (unlikely(load_le16(at) /* flags and gso_type */ || fdb_key(snap, 0) != dst ||
-		     fdb_key(snap + 6, 0) != src || load_be16(snap + 12) == ETHER_VLAN))
+	dst = fdb_key(snap, 0);
+	src = fdb_key(snap + 6, 0);
+	if (unlikely(load_le16(at) /* flags and gso_type */ || load_be16(snap + 12) == ETHER_VLAN))
+		return false;
+	if ((dst != in->cached_dst || src != in->cached_src) && !goes_there(w, in, dst, src))
 		return false;
 	into = to->iov->iov_base;
 	store_le64(into, 0);
@@ -52,7 +88,6 @@ static inline bool copy_one(const struct vq_buf *from, const struct vq_buf *to, 
 unsigned sw_fast(struct sw_worker *w, struct sw_in *in, const struct sw_dest *src, unsigned n)
 {
 	const struct sw_dest *d = same_again(w, in, src);
-	const uint64_t dst_key = in->cached_dst, src_key = in->cached_src;
 	uint64_t bytes = 0;
 	unsigned done = 0;
 	uint32_t max;
@@ -61,6 +96,10 @@ unsigned sw_fast(struct sw_worker *w, struct sw_in *in, const struct sw_dest *sr
 
 	if (!d)
 		return 0;
+	if (in->spread) {
+		in->spread = false;
+		look_ahead(w, in, n);
+	}
 	max = FRAME_HDR + d->max_len;
 	out = d->outs[d->nouts > 1 ? in->pair % d->nouts : 0];
 	got = vq_pop(out->ring.vq, w->sink_bufs, n, w->sink_iov, SINK_IOV);
@@ -79,7 +118,7 @@ unsigned sw_fast(struct sw_worker *w, struct sw_in *in, const struct sw_dest *sr
 		prefetch_write(at + CACHE_LINE);
 	}
 	for (; done < (unsigned)got; done++) {
-		if (!copy_one(&w->bufs[done], &w->sink_bufs[done], dst_key, src_key, max))
+		if (!copy_one(w, in, &w->bufs[done], &w->sink_bufs[done], max))
 			break;
 		w->sink_lens[done] = w->bufs[done].out_len;
 		bytes += w->bufs[done].out_len;

@@ -35,6 +35,12 @@ static inline uint16_t fdb_key_vid(uint64_t key)
 	return (uint16_t)(key >> 48);
 }
 
+/** Whether it is a multicast address or the broadcast one: the first byte's lowest bit. */
+static inline bool fdb_key_is_group(uint64_t key)
+{
+	return key & 1;
+}
+
 /** A table for about max entries (rounded up), all empty. NULL with err set if not. */
 struct fdb *fdb_create(unsigned max, struct error *err);
 void fdb_free(struct fdb *fdb);

@@ -24,11 +24,6 @@
 #define TO_NOBODY (-2)	/* dropped and counted */
 #define BURST_US  10000 /* of a rate that may pass at once */
 
-static bool is_group(uint64_t key)
-{
-	return key & 1; /* the first byte's lowest bit */
-}
-
 /* Cycles that `units` take at `rate` of them a second. */
 static uint64_t limit_cost(uint64_t units, uint64_t rate)
 {
@@ -114,7 +109,7 @@ static inline int decide(struct sw_worker *w, struct sw_in *in, const struct sw_
 	struct frame *f = &w->frames[i];
 	uint64_t skey = w->skey[i], dkey = w->dkey[i];
 
-	if (unlikely(is_group(skey) || !(skey << 16))) {
+	if (unlikely(fdb_key_is_group(skey) || !(skey << 16))) {
 		drop(w, in, f, why_not(dkey));
 		return TO_NOBODY;
 	}
@@ -130,7 +125,7 @@ static inline int decide(struct sw_worker *w, struct sw_in *in, const struct sw_
 		learn(w, in, skey);
 	if (likely(dkey == in->cached_dst))
 		return in->cached_port;
-	return is_group(dkey) ? TO_MANY : look_up(w, in, dkey);
+	return fdb_key_is_group(dkey) ? TO_MANY : look_up(w, in, dkey);
 }
 
 /* Gives every port what is in its outbox. */
@@ -249,7 +244,7 @@ static __attribute__((noinline)) void forward_any(struct sw_worker *w, struct sw
 {
 	struct frame *f = &w->frames[i];
 	const struct sw_dest *d = NULL;
-	bool unknown = port == TO_MANY && !is_group(w->dkey[i]);
+	bool unknown = port == TO_MANY && !fdb_key_is_group(w->dkey[i]);
 	enum sw_drop why;
 
 	if (port == TO_MANY) {

@@ -71,6 +71,7 @@ struct sw_in {
 	uint64_t cached_dst, cached_src; /* keys; 0: none */
 	uint16_t cached_port;
 	uint16_t cached_now;
+	bool spread; /* the last burst had several addresses */
 	uint32_t cached_generation;
 	uint64_t cached_plan;
 	bool kicks_on;

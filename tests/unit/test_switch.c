@@ -182,6 +182,78 @@ static void test_bursts(void **state)
 	bed_free(c);
 }
 
+/* Takes what has come; each frame's number is that expected next here. How many. */
+static unsigned take_in_order(struct bed_port *port, uint32_t *want)
+{
+	unsigned n = 0;
+
+	for (; bed_recv(port, 0, got, NULL); n++) {
+		assert_true(load_le32(got + 20) >= *want); /* of all the sender's */
+		*want = load_le32(got + 20) + 1;
+	}
+	return n;
+}
+
+/* From many addresses to many at one port, sometimes to another: found, learnt, and in order. */
+static void test_many_addresses(void **state)
+{
+	struct sw *sw = bed_switch(1, false);
+	struct bed_port *a = bed_add(sw, "id=a", NULL), *b = bed_add(sw, "id=b", NULL);
+	struct bed_port *c = bed_add(sw, "id=c", NULL);
+	unsigned sent[2] = {0}, came[2] = {0};
+	uint32_t seq = 0, want[2] = {0};
+
+	for (unsigned i = 0; i < 50; i++) {
+		greet(sw, b, 0x100 + i, (struct bed_port *[]){a, c}, 2);
+		greet(sw, c, 0x200 + i, (struct bed_port *[]){a, b}, 2);
+	}
+	for (unsigned round = 0; round < 200; round++) {
+		for (unsigned i = 0; i < 64; i++) {
+			bool to_c = (i + round) % 23 == 22;
+
+			bed_frame(frame, 80, (to_c ? 0x200 : 0x100) + (i * 13 + round) % 50,
+				  0x300 + seq % 77, 0);
+			store_le32(frame + 20, seq++);
+			sent[to_c]++;
+			assert_int_equal(bed_add_frame(a, 0, frame, 80, NULL), 0);
+		}
+		bed_publish(a, 0);
+		while (sw_step(sw))
+			;
+		came[0] += take_in_order(b, &want[0]);
+		came[1] += take_in_order(c, &want[1]);
+	}
+	assert_int_equal(came[0], sent[0]);
+	assert_int_equal(came[1], sent[1]);
+	/* Every source was learnt; an address of b's that is seen at a has moved there. */
+	bed_frame(frame, 80, 0x101, 0x300, 0);
+	pass(sw, a, b, 80);
+	bed_frame(frame, 80, 0x101, 0x102, 0);
+	pass(sw, a, b, 80);
+	for (unsigned i = 0; i < 78; i++) {
+		bed_frame(frame, 80, i < 77 ? 0x300 + i : 0x102, 0x101, i);
+		pass(sw, b, a, 80);
+		assert_int_equal(bed_recv(c, 0, got, NULL), 0);
+	}
+	/* To itself, in the middle of such a burst. */
+	for (unsigned i = 0; i < 10; i++) {
+		bed_frame(frame, 80, i == 5 ? 0x301 : 0x103 + i, 0x310 + i, 0);
+		assert_int_equal(bed_add_frame(a, 0, frame, 80, NULL), 0);
+	}
+	bed_publish(a, 0);
+	while (sw_step(sw))
+		;
+	for (unsigned i = 0; i < 9; i++)
+		assert_int_equal(bed_recv(b, 0, got, NULL), 80);
+	assert_int_equal(bed_recv(a, 0, got, NULL), 0);
+	assert_int_equal(a->port->in[0]->c.drops[SW_DROP_HAIRPIN], 1);
+	bed_check_balance(sw);
+	sw_destroy(sw);
+	bed_free(a);
+	bed_free(b);
+	bed_free(c);
+}
+
 static void test_no_buffers(void **state)
 {
 	const struct bed_setup few = {.rx_bufs = 10}, none = {.rx_bufs = BED_NO_RX};
@@ -223,7 +295,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_learning),   cmocka_unit_test(test_bad_sources),
 		cmocka_unit_test(test_shapes),	   cmocka_unit_test(test_bursts),
-		cmocka_unit_test(test_no_buffers),
+		cmocka_unit_test(test_no_buffers), cmocka_unit_test(test_many_addresses),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
