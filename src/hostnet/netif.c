@@ -9,6 +9,7 @@
 #include <linux/if_packet.h>
 #include <linux/rtnetlink.h>
 #include <linux/sockios.h>
+#include <net/if_arp.h>
 #include <stdio.h>
 #include <sys/ioctl.h>
 #include <sys/socket.h>
@@ -91,6 +92,14 @@ int netif_mac(const char *name, uint8_t mac[6])
 	if (rc == 0)
 		memcpy(mac, ifr.ifr_hwaddr.sa_data, 6);
 	return rc;
+}
+
+int netif_set_mac(const char *name, const uint8_t mac[6])
+{
+	struct ifreq ifr = {.ifr_hwaddr.sa_family = ARPHRD_ETHER};
+
+	memcpy(ifr.ifr_hwaddr.sa_data, mac, 6);
+	return netif_ioctl(name, SIOCSIFHWADDR, &ifr);
 }
 
 int netif_promiscuous(unsigned ifindex)

@@ -23,6 +23,9 @@ int netif_set_mtu(const char *name, unsigned mtu, struct error *err);
 /** Its hardware address. Returns 0 or a negative errno. */
 int netif_mac(const char *name, uint8_t mac[6]);
 
+/** Sets its hardware address. Returns 0 or a negative errno. */
+int netif_set_mac(const char *name, const uint8_t mac[6]);
+
 /**
  * Has it take frames for any address, as a switch needs. Returns a descriptor, as long as which is
  * open this holds, or a negative errno.

@@ -123,6 +123,37 @@ static int tap_attach(struct tap_fds *tap, int fd, short *flags, unsigned queues
 	return 0;
 }
 
+/*
+ * Whether this descriptor's interface was made by attaching it: it goes with its descriptors, and
+ * nobody has brought it up. (To ask for it by name beforehand would cost a new one the time of a
+ * modprobe, which the kernel runs for names that it does not know.)
+ */
+static bool tap_is_new(int fd, const char *ifname)
+{
+	struct ifreq ifr = {0};
+	int flags;
+
+	if (ioctl(fd, TUNGETIFF, &ifr) < 0 || (ifr.ifr_flags & IFF_PERSIST))
+		return false;
+	flags = netif_flags(ifname);
+	return flags >= 0 && !(flags & IFF_UP);
+}
+
+/*
+ * A bridge without an address of its own takes the lowest among its ports. One that comes and goes
+ * must not be that: the host would lose its neighbours, and they it, each time. So the addresses of
+ * those that are made here begin as high as any can.
+ */
+static void tap_raise_address(const char *ifname)
+{
+	uint8_t mac[6];
+
+	if (netif_mac(ifname, mac))
+		return;
+	mac[0] = 0xfe;
+	netif_set_mac(ifname, mac);
+}
+
 int tap_open_named(struct tap_fds *tap, const char *ifname, unsigned queues, struct error *err)
 {
 	short flags = IFF_TAP | IFF_NO_PI | IFF_VNET_HDR;
@@ -155,6 +186,8 @@ int tap_open_named(struct tap_fds *tap, const char *ifname, unsigned queues, str
 			break;
 		}
 	}
+	if (rc == 0 && tap_is_new(tap->fd[0], tap->ifname))
+		tap_raise_address(tap->ifname);
 	tap->multiqueue = flags & IFF_MULTI_QUEUE;
 	while (rc < 0 && tap->count)
 		close(tap->fd[--tap->count]);

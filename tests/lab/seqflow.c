@@ -151,6 +151,9 @@ static void take(struct flow *f, const struct message *m, uint64_t gap_us)
 	f->received++;
 	if (m->number < f->next) {
 		f->reordered++;
+		printf("late number=%" PRIu64 " after=%" PRIu64 " sent=%" PRIu64 " came=%" PRIu64
+		       "\n",
+		       m->number, f->next - 1, m->ns, now);
 		return;
 	}
 	lost = m->number - f->next;

@@ -350,6 +350,31 @@ static void test_persistent(void **state)
 	assert_int_equal(system("ip link del vtp"), 0);
 }
 
+/* One that is made here is no address for a bridge; one that was there keeps its own. */
+static void test_address(void **state)
+{
+	const char *const ours[] = {"ifname=vta", "ifname=vta%d", ""};
+	const uint8_t given[6] = {0x02, 1, 2, 3, 4, 5};
+	uint8_t mac[6];
+	struct hostnet *hn;
+
+	NEED_TAP();
+	for (unsigned i = 0; i < ARRAY_SIZE(ours); i++) {
+		hn = tap(ours[i], 1, 0);
+		assert_int_equal(netif_mac(tap_ifname(hn), mac), 0);
+		assert_int_equal(mac[0], 0xfe);
+		hn->ops->close(hn);
+	}
+	assert_int_equal(system("ip tuntap add dev vtp mode tap"), 0);
+	assert_int_equal(netif_set_mac("vtp", given), 0);
+	hn = tap("ifname=vtp", 1, 0);
+	assert_int_equal(netif_mac("vtp", mac), 0);
+	assert_memory_equal(mac, given, 6);
+	hn->ops->close(hn);
+	assert_int_equal(system("ip link del vtp"), 0);
+	assert_int_equal(netif_set_mac("vtp", given), -ENODEV);
+}
+
 static void test_mtu(void **state)
 {
 	struct hostnet_params params = {.id = "net0", .queues = 1, .mtu = 9000};
@@ -598,6 +623,7 @@ int main(void)
 		cmocka_unit_test(test_offloads_from_kernel),
 		cmocka_unit_test(test_tso_through_bridge),
 		cmocka_unit_test(test_persistent),
+		cmocka_unit_test(test_address),
 		cmocka_unit_test(test_mtu),
 		cmocka_unit_test(test_multiqueue),
 		cmocka_unit_test(test_fd),
