@@ -82,6 +82,14 @@ struct bus_host_ops {
 	int (*unmap_memory)(struct bus_host *host, uint64_t gpa);
 
 	/**
+	 * The same of memory that somebody else can take away at any time, as by cutting its file
+	 * short: an access that finds nothing there unmaps it, and arrives at the device's handler
+	 * instead, with all later ones. unmap_memory() then says -ENOENT. NULL where that cannot be
+	 * had.
+	 */
+	int (*lend_memory)(struct bus_host *host, uint64_t gpa, uint64_t size, void *hva);
+
+	/**
 	 * A VFIO file (a group or a device) comes to the machine or leaves it. KVM wants to know,
 	 * because a device whose DMA is not coherent changes how guest memory may be cached. NULL
 	 * where nobody does.

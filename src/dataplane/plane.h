@@ -59,6 +59,13 @@ struct plane_events {
 	void (*link_changed)(void *opaque, bool up);
 	/** Whoever serves the rings is gone (why), or there again. May be NULL. */
 	void (*backend_changed)(void *opaque, bool there, const char *why);
+	/**
+	 * The guest's kicks of a queue go to this page of host memory, which the plane keeps mapped,
+	 * instead of to the queue's kick_fd; NULL: no longer, and nobody writes there any more. What
+	 * was kicked in the page is for the plane to see to. 0, or a negative errno with nothing
+	 * changed: -ENOTSUP where doorbells are not pages. May be NULL.
+	 */
+	int (*doorbell)(void *opaque, unsigned queue, void *page);
 	void *opaque;
 };
 
@@ -233,8 +240,9 @@ struct plane_ops {
 
 struct plane {
 	const struct plane_ops *ops;
-	unsigned mtu; /* of the attachment point; 0 unknown */
-	bool link_up; /* as far as it can be known */
+	unsigned mtu;	/* of the attachment point; 0 unknown */
+	bool link_up;	/* as far as it can be known */
+	bool doorbells; /* who is behind it may give pages for plane_events.doorbell */
 };
 
 /** All of them, NULL at the end. */

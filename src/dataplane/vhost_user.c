@@ -48,16 +48,33 @@ void vu_requests(struct loop_fd *watch, uint32_t events)
 {
 	struct vu_plane *p = watch->opaque;
 	struct error err;
-	uint8_t status[2];
 	int rc = vhost_user_backend_request(&p->fe, &err);
 
-	if (rc < 0) {
-		loop_remove(p->loop, watch);
-		if (rc != -ECONNRESET) /* its end is the connection's, which is watched */
-			log_warn("%s: %s", p->id, err.text);
-	}
-	if (rc != VHOST_USER_BACKEND_CONFIG_CHANGE_MSG)
+	if (rc >= 0)
 		return;
+	loop_remove(p->loop, watch);
+	if (rc != -ECONNRESET) /* its end is the connection's, which is watched */
+		log_warn("%s: %s", p->id, err.text);
+}
+
+void vu_config_change(void *opaque)
+{
+	struct vu_plane *p = opaque;
+
+	p->config_changed = true;
+	if (p->state != VU_MEETING) /* else this may be the helper, and vu_up() sees to it */
+		loop_timer_set(p->loop, &p->config_timer, clock_ns());
+}
+
+void vu_config_look(struct loop_timer *timer)
+{
+	struct vu_plane *p = timer->opaque;
+	struct error err;
+	uint8_t status[2];
+
+	if (p->state != VU_UP || !p->config_changed)
+		return;
+	p->config_changed = false;
 	vhost_user_within(&p->fe, OP_MS);
 	if (vhost_user_get_config(&p->fe, CONFIG_STATUS, status, sizeof(status), &err)) {
 		vu_op_failed(p, &err);
@@ -232,6 +249,7 @@ static int vu_open(const char *backend, const struct options *opts,
 	if (rc)
 		goto fail;
 	vu_take_features(p);
+	p->plane.doorbells = vhost_user_has(&p->fe, VHOST_USER_PROTOCOL_F_HOST_NOTIFIER);
 	p->listener = (struct mem_listener){
 		.name = "vhost-user",
 		.changed = vu_mem_changed,
@@ -400,6 +418,7 @@ static int vu_queue_set(struct plane *plane, unsigned index, struct plane_queue 
 		rc = vhost_user_barrier(&p->fe, &err);
 	if (rc)
 		vu_op_failed(p, &err);
+	vu_doorbell_put(r);
 	eventfd_write(r->q.kick_fd, 1);
 	return 0;
 }

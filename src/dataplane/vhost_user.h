@@ -2,6 +2,7 @@
 #ifndef DATAPLANE_VHOST_USER_H
 #define DATAPLANE_VHOST_USER_H
 
+#include "base/path_watch.h"
 #include "dataplane/vhost_planes.h"
 #include "vhost/user_frontend.h"
 
@@ -21,6 +22,8 @@ struct vu_ring {
 	bool enabled; /* … and was told to run it */
 	bool broken;
 	struct loop_fd err;
+	void *page;	/* the back-end's, for the doorbell; NULL: none */
+	void *page_new; /* that is to be in its place; not in the guest yet */
 };
 
 enum vu_state {
@@ -58,10 +61,13 @@ struct vu_plane {
 	struct loop_fd conn, requests; /* watched while VU_UP */
 	struct loop_fd listener_fd;    /* server: watched while VU_DOWN */
 	struct loop_timer retry;
-	uint64_t lost_at;
-	bool hung_up; /* by us, lately: that back-end may have gone on for a while */
+	struct path_watch socket_watch; /* client: of p->path, while VU_DOWN */
+	uint64_t lost_at, met_at; /* clock_ns() of the connection's end, and of the next one */
+	bool hung_up;		  /* by us, lately: that back-end may have gone on for a while */
 	unsigned retry_ms;
-	bool reported; /* its absence has been logged */
+	bool reported;			/* its absence has been logged */
+	bool config_changed;		/* the back-end says so */
+	struct loop_timer config_timer; /* to look, when nothing else is under way */
 
 	/* The helper; everything above is its own while VU_MEETING. */
 	pthread_t helper;
@@ -119,6 +125,22 @@ void vu_sync_rings(struct vu_plane *p);
 
 /** Answers the back-end's requests. */
 void vu_requests(struct loop_fd *watch, uint32_t events);
+
+/** The back-end says that its config space has changed: looks, soon. */
+void vu_config_change(void *opaque);
+void vu_config_look(struct loop_timer *timer);
+
+/* vhost_user_doorbell.c */
+
+/** vhost_user_frontend.notifier */
+int vu_notifier(void *opaque, unsigned queue, int fd, const struct vhost_user_area *area,
+		struct error *err);
+
+/** Puts a page that came for a ring into the guest, once the back-end has the ring. */
+int vu_doorbell_put(struct vu_ring *r);
+
+/** Takes the ring's doorbell back from the back-end. */
+void vu_doorbell_drop(struct vu_ring *r);
 
 /* vhost_user_link.c */
 

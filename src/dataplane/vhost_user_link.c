@@ -13,8 +13,9 @@
 /*
  * The connection to a vhost-user back-end: how it is made, lost, and made again.
  *
- * Theory of operation. There are three states. DOWN: as a client we call connect() now and then,
- * from a timer (it never waits); as a server we watch the listening socket. MEETING: there is a
+ * Theory of operation. There are three states. DOWN: as a client we call connect() (it never waits)
+ * when the socket's file is made, and now and then, from a timer, because that is not always seen; as
+ * a server we watch the listening socket. MEETING: there is a
  * connection, and a helper thread holds the conversation that makes the other end a back-end,
  * because that end may be slow or hang. UP: the connection is watched for its end.
  *
@@ -58,14 +59,16 @@ static void *vu_helper(void *arg)
 	return NULL;
 }
 
-/* Looks for a back-end: by the timer as a client, by the listening socket as a server. */
+/* Looks for a back-end: by watch and timer as a client, by the listening socket as a server. */
 static void vu_look_out(struct vu_plane *p)
 {
 	p->state = VU_DOWN;
-	if (p->server)
+	if (p->server) {
 		loop_add(p->loop, &p->listener_fd, EPOLLIN);
-	else
-		back_off(p, RETRY_CONNECT_MS);
+		return;
+	}
+	path_watch_start(p->loop, &p->socket_watch, p->path);
+	back_off(p, RETRY_CONNECT_MS);
 }
 
 /* A connection: the helper takes over. */
@@ -75,8 +78,10 @@ static void vu_connected(struct vu_plane *p, int fd)
 
 	if (p->server)
 		loop_remove(p->loop, &p->listener_fd);
+	path_watch_stop(p->loop, &p->socket_watch);
 	vhost_user_within(&p->fe, MEET_MS);
 	p->meeting_fd = fd;
+	p->met_at = clock_ns();
 	p->state = VU_MEETING;
 	if (thread_start(&p->helper, "vhost-user", THREAD_ANY_CPU, vu_helper, p, &err) == 0)
 		return;
@@ -105,6 +110,15 @@ static void vu_try(struct loop_timer *timer)
 		back_off(p, RETRY_CONNECT_MS);
 }
 
+/* Its file has been made: somebody listens there now, or does in a moment. */
+static void vu_socket_made(struct path_watch *watch)
+{
+	struct vu_plane *p = watch->opaque;
+
+	p->retry_ms = 0;
+	vu_try(&p->retry);
+}
+
 static void vu_accept(struct loop_fd *watch, uint32_t events)
 {
 	struct vu_plane *p = watch->opaque;
@@ -128,6 +142,7 @@ static void lost(struct vu_plane *p, bool by_us, const char *why)
 	vhost_user_hang_up(&p->fe);
 	vu_rings_lost(p);
 	p->hung_up = by_us;
+	p->config_changed = false;
 	p->lost_at = clock_ns();
 	tell(p, false, why);
 	p->retry_ms = 0;
@@ -171,11 +186,16 @@ static void vu_up(struct vu_plane *p)
 	if (p->lost_at) {
 		tell(p, true, "it is there again");
 		p->reconnects++;
-		log_info("%s: %s: the back-end is back after %llu ms", p->id, p->path,
-			 (unsigned long long)((clock_ns() - p->lost_at) / NSEC_PER_MSEC));
+		log_info("%s: %s: the back-end is back after %llu ms, %llu of them to introduce "
+			 "ourselves",
+			 p->id, p->path,
+			 (unsigned long long)((clock_ns() - p->lost_at) / NSEC_PER_MSEC),
+			 (unsigned long long)((clock_ns() - p->met_at) / NSEC_PER_MSEC));
 		p->lost_at = 0;
 	}
 	vu_nudge(p);
+	if (p->config_changed)
+		vu_config_change(p);
 	if (!p->link_told_down)
 		return;
 	if (p->events)
@@ -201,7 +221,12 @@ static void vu_met(struct vu_plane *p)
 	vhost_user_hang_up(&p->fe);
 	p->hung_up = true;
 	p->state = VU_DOWN;
-	p->retry_ms = MAX(p->retry_ms, RETRY_CONNECT_MS);
+	if (!p->server)
+		path_watch_start(p->loop, &p->socket_watch, p->path);
+	if (p->helper_rc == -ECONNRESET && !p->server)
+		p->retry_ms = MIN(p->retry_ms, RETRY_CONNECT_MS); /* the last gasp of one killed */
+	else
+		p->retry_ms = MAX(p->retry_ms, RETRY_CONNECT_MS);
 	back_off(p, RETRY_MEET_MS);
 }
 
@@ -247,8 +272,15 @@ int vu_link_init(struct vu_plane *p, struct error *err)
 	p->listener_fd = (struct loop_fd){.fd = -1, .fn = vu_accept, .opaque = p};
 	p->helper_done = (struct loop_fd){.fd = -1, .fn = vu_helper_done, .opaque = p};
 	p->retry = (struct loop_timer){.fn = vu_try, .opaque = p};
+	path_watch_init(&p->socket_watch);
+	p->socket_watch.fn = vu_socket_made;
+	p->socket_watch.opaque = p;
 	p->link_timer = (struct loop_timer){.fn = vu_link_overdue, .opaque = p};
+	p->config_timer = (struct loop_timer){.fn = vu_config_look, .opaque = p};
 	vhost_user_frontend_init(&p->fe, p->path);
+	p->fe.config_change = vu_config_change;
+	p->fe.notifier = vu_notifier;
+	p->fe.opaque = p;
 	p->helper_done.fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
 	rc = p->helper_done.fd < 0 ? -errno : loop_add(p->loop, &p->helper_done, EPOLLIN);
 	if (rc)
@@ -310,8 +342,12 @@ void vu_link_close(struct vu_plane *p)
 	loop_remove(p->loop, &p->requests);
 	loop_remove(p->loop, &p->listener_fd);
 	loop_remove(p->loop, &p->helper_done);
+	path_watch_stop(p->loop, &p->socket_watch);
+	loop_timer_cancel(p->loop, &p->config_timer);
 	loop_timer_cancel(p->loop, &p->retry);
 	loop_timer_cancel(p->loop, &p->link_timer);
+	for (unsigned i = 0; i < 2 * p->npairs; i++)
+		vu_doorbell_drop(&p->rings[i]);
 	vhost_user_hang_up(&p->fe);
 	if (p->listener_fd.fd >= 0) {
 		close(p->listener_fd.fd);

@@ -167,6 +167,7 @@ void vu_nudge(struct vu_plane *p)
 	for (unsigned i = 0; i < 2 * p->npairs; i++) {
 		if (!p->rings[i].set)
 			continue;
+		vu_doorbell_put(&p->rings[i]);
 		eventfd_write(p->rings[i].q.kick_fd, 1);
 		eventfd_write(p->rings[i].q.call_fd, 1);
 	}
@@ -179,6 +180,7 @@ void vu_rings_lost(struct vu_plane *p)
 	for (unsigned i = 0; i < 2 * p->npairs; i++) {
 		struct vu_ring *r = &p->rings[i];
 
+		vu_doorbell_drop(r);
 		if (r->set)
 			find_place(r, table);
 		r->set = r->enabled = false;
@@ -195,6 +197,7 @@ void vu_stop_ring(struct vu_ring *r)
 
 	if (!r->set)
 		return;
+	vu_doorbell_drop(r);
 	rc = vhost_user_stop_ring(&p->fe, &args, guest_mem_table(p->mem), &state, &err);
 	if (rc)
 		find_place(r, guest_mem_table(p->mem));

@@ -400,7 +400,8 @@ int virtio_net_create_on(const struct plane_ops *plane, const struct nic_params 
 	net->nic.pci.host = params->host;
 	net->nic.nic_ops = &virtio_net_ops;
 	net->admin_up = true;
-	net->events = (struct plane_events){queue_broken, link_changed, backend_changed, net};
+	net->events = (struct plane_events){queue_broken, link_changed, backend_changed,
+					    virtio_net_doorbell, net};
 	memcpy(net->mac, params->mac, 6);
 	ret = read_options(params->opts, &o, err);
 	if (!ret)
@@ -425,6 +426,8 @@ int virtio_net_create_on(const struct plane_ops *plane, const struct nic_params 
 	net->configured = false;
 	fill_config(net, o.speed);
 	ret = virtio_net_plan_offer(net, params->opts, err);
+	if (!ret)
+		ret = virtio_net_plan_doorbells(net, params->opts, err);
 	if (!ret)
 		ret = virtio_pci_init(&net->vpci, &net->nic.pci, &net->vdev, VIRTIO_NET_CLASS, err);
 	if (ret)

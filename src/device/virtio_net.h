@@ -140,6 +140,11 @@ int virtio_net_check_planes(const struct options *opts, const struct plane_ops *
 			    struct error *err);
 /** Finds out what may ever be offered, and offers what the plane can of it. */
 int virtio_net_plan_offer(struct virtio_net *net, const struct options *opts, struct error *err);
+/** Decides whether its doorbells are pages, before there is a PCI function. */
+int virtio_net_plan_doorbells(struct virtio_net *net, const struct options *opts,
+			      struct error *err);
+/** plane_events.doorbell */
+int virtio_net_doorbell(void *opaque, unsigned queue, void *page);
 /** Offers anew what the present plane can of that. Nothing may have been negotiated. */
 void virtio_net_offer(struct virtio_net *net);
 

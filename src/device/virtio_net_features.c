@@ -78,6 +78,10 @@ const struct option_key virtio_net_keys[] = {
 	{"queues", "PAIRS", "receive and transmit queue pairs, 1 to 16 (1)"},
 	{"queue-size", "N", "descriptors of a queue, a power of two from 16 to 32768 (256)"},
 	{"speed", "MBIT", "the link speed the guest is told (10000)"},
+	{"doorbell-pages", "on|off",
+	 "each queue's doorbell in a page of its own, which a vhost-user back-end may give (on "
+	 "where it "
+	 "can)"},
 	{"planes", "A+B+…", "data planes the guest may be moved to (those this host has)"},
 	{"packed", "on|off", "packed virtqueues (off)"},
 	{"csum", "on|off", "the guest may leave checksums to the host (on)"},

@@ -67,6 +67,28 @@ static void allow_for(struct virtio_net *net, const struct plane_ops *plane,
 	features_and(f, &could);
 }
 
+/*
+ * Pages for doorbells cost the guest address space, and what lies in them is of use only to who
+ * gives others for them. But a NIC cannot get them later, when it is moved to one who does.
+ */
+int virtio_net_plan_doorbells(struct virtio_net *net, const struct options *opts, struct error *err)
+{
+	const char *text = options_get(opts, "doorbell-pages");
+
+	net->vpci.page_doorbells = net->plane->doorbells;
+	return text ? option_bool("doorbell-pages", text, &net->vpci.page_doorbells, err) : 0;
+}
+
+int virtio_net_doorbell(void *opaque, unsigned queue, void *page)
+{
+	struct virtio_net *net = opaque;
+	const struct virtio_transport *transport = net->vdev.transport;
+
+	if (!transport || !transport->queue_doorbell)
+		return page ? -ENOTSUP : 0;
+	return transport->queue_doorbell(&net->vdev, queue, page);
+}
+
 int virtio_net_plan_offer(struct virtio_net *net, const struct options *opts, struct error *err)
 {
 	struct virtio_features asked;

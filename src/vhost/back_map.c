@@ -2,13 +2,11 @@
 #include "vhost/back_internal.h"
 
 #include "mem/guard.h"
+#include "vhost/file_check.h"
 
 #include <errno.h>
 #include <fcntl.h>
-#include <linux/magic.h>
 #include <sys/mman.h>
-#include <sys/stat.h>
-#include <sys/vfs.h>
 #include <unistd.h>
 
 /*
@@ -22,46 +20,6 @@
  *
  * What a size is worth is only address space: pages come when they are touched.
  */
-static bool is_memory(int fd)
-{
-	struct statfs fs;
-
-	if (fstatfs(fd, &fs) < 0)
-		return false;
-	switch ((uint64_t)fs.f_type) {
-	case TMPFS_MAGIC:
-	case RAMFS_MAGIC:
-	case HUGETLBFS_MAGIC:
-		return true;
-	default:
-		return false;
-	}
-}
-
-/* A mapping's granularity: hugetlbfs gives its page size as the block size. */
-static uint64_t granularity(const struct stat *st)
-{
-	uint64_t page = (uint64_t)sysconf(_SC_PAGESIZE), block = (uint64_t)st->st_blksize;
-
-	return block > page && is_pow2(block) ? block : page;
-}
-
-int back_check_file(int fd, uint64_t offset, uint64_t size, uint64_t *grain, struct error *err)
-{
-	struct stat st;
-
-	if (fstat(fd, &st) < 0 || !S_ISREG(st.st_mode) || !is_memory(fd))
-		return error_set(err, -EINVAL,
-				 "the file is not memory (a memfd, or on tmpfs or hugetlbfs)");
-	if (size > (uint64_t)st.st_size || offset > (uint64_t)st.st_size - size)
-		return error_set(err, -EINVAL,
-				 "the file has %llu bytes, which %llu at %llu are not among",
-				 (unsigned long long)st.st_size, (unsigned long long)size,
-				 (unsigned long long)offset);
-	*grain = granularity(&st);
-	return 0;
-}
-
 int back_map_range(const struct back_range *range, int event_fd, struct back_map *map, void **at,
 		   struct error *err)
 {
@@ -89,7 +47,7 @@ int back_map_file(struct vhost_backend *be, int fd, uint64_t offset, uint64_t si
 		  struct back_map *map, void **at, struct error *err)
 {
 	struct back_range range = {.fd = fd, .offset = offset, .size = size};
-	int rc = back_check_file(fd, offset, size, &range.grain, err);
+	int rc = memory_file_check(fd, offset, size, &range.grain, err);
 
 	if (rc == 0)
 		rc = back_map_range(&range, be->attention.fd, map, at, err);

@@ -23,9 +23,6 @@ struct back_range {
 	bool readonly;
 };
 
-/** Makes sure that the file is memory and has bytes [offset, offset + size); says its grain. */
-int back_check_file(int fd, uint64_t offset, uint64_t size, uint64_t *grain, struct error *err);
-
 /**
  * Maps the range, shared, in such a way that it does not hurt if the file shrinks; then event_fd is
  * signalled (mem/guard.h). *at: its first byte. Does not keep the file.

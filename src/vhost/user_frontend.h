@@ -27,6 +27,18 @@ struct vhost_user_frontend {
 	unsigned slots_max;  /* memory regions it takes */
 	struct vhost_user_rx rx;
 	struct vhost_user_rx backend_rx;
+	bool backend_broken; /* that channel is of no use any more */
+
+	/*
+	 * What the back-end asks for; called from whatever waits for the back-end, too. config_change
+	 * (or NULL): BACKEND_CONFIG_CHANGE_MSG. notifier takes (fd >= 0, borrowed) or lets go of a notifier, as BACKEND_VRING_HOST_NOTIFIER_MSG says;
+	 * the message has been checked as far as it goes by itself. 0, or a negative errno with err set:
+	 * the back-end is told no. NULL: all are refused.
+	 */
+	void (*config_change)(void *opaque);
+	int (*notifier)(void *opaque, unsigned queue, int fd, const struct vhost_user_area *area,
+			struct error *err);
+	void *opaque;
 
 	/* Regions it has been given, for ADD_MEM_REG and REM_MEM_REG. */
 	struct mem_region *regions;
@@ -49,12 +61,14 @@ struct vhost_user_inflight_region {
 };
 
 /** What vhost_user_greet() may agree on: all that this front-end carries out entirely. */
-#define VHOST_USER_FRONTEND_PROTOCOL                                                           \
-	(1ULL << VHOST_USER_PROTOCOL_F_MQ | 1ULL << VHOST_USER_PROTOCOL_F_LOG_SHMFD |          \
-	 1ULL << VHOST_USER_PROTOCOL_F_RARP | 1ULL << VHOST_USER_PROTOCOL_F_REPLY_ACK |        \
-	 1ULL << VHOST_USER_PROTOCOL_F_NET_MTU | 1ULL << VHOST_USER_PROTOCOL_F_BACKEND_REQ |   \
-	 1ULL << VHOST_USER_PROTOCOL_F_CONFIG | 1ULL << VHOST_USER_PROTOCOL_F_INFLIGHT_SHMFD | \
-	 1ULL << VHOST_USER_PROTOCOL_F_RESET_DEVICE |                                          \
+#define VHOST_USER_FRONTEND_PROTOCOL                                                            \
+	(1ULL << VHOST_USER_PROTOCOL_F_MQ | 1ULL << VHOST_USER_PROTOCOL_F_LOG_SHMFD |           \
+	 1ULL << VHOST_USER_PROTOCOL_F_RARP | 1ULL << VHOST_USER_PROTOCOL_F_REPLY_ACK |         \
+	 1ULL << VHOST_USER_PROTOCOL_F_NET_MTU | 1ULL << VHOST_USER_PROTOCOL_F_BACKEND_REQ |    \
+	 1ULL << VHOST_USER_PROTOCOL_F_CONFIG | 1ULL << VHOST_USER_PROTOCOL_F_BACKEND_SEND_FD | \
+	 1ULL << VHOST_USER_PROTOCOL_F_HOST_NOTIFIER |                                          \
+	 1ULL << VHOST_USER_PROTOCOL_F_INFLIGHT_SHMFD |                                         \
+	 1ULL << VHOST_USER_PROTOCOL_F_RESET_DEVICE |                                           \
 	 1ULL << VHOST_USER_PROTOCOL_F_CONFIGURE_MEM_SLOTS | 1ULL << VHOST_USER_PROTOCOL_F_STATUS)
 
 /** Prepares an unconnected one. name is copied. */
@@ -133,8 +147,9 @@ int vhost_user_get_config(struct vhost_user_frontend *fe, unsigned offset, void 
 
 /**
  * Handles one message of the back-end's channel if a whole one is there (never waits for it).
- * Returns the request (VHOST_USER_BACKEND_CONFIG_CHANGE_MSG) that was answered, 0 when there is
- * none, or a negative errno when the channel is no good any more (it is closed then).
+ * Returns the request that was answered, 0 when there is none, or a negative errno when the channel
+ * is of no use any more; it stays open until vhost_user_hang_up(), for whoever watches it. Whoever waits for an answer of the back-end's does this
+ * meanwhile: a back-end may not answer before it has been answered.
  */
 int vhost_user_backend_request(struct vhost_user_frontend *fe, struct error *err);
 

@@ -2,6 +2,7 @@
 #include "vhost/user_request.h"
 
 #include <errno.h>
+#include <poll.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <sys/socket.h>
@@ -39,12 +40,39 @@ int vhost_user_transmit(struct vhost_user_frontend *fe, const struct vhost_user_
 	return vhost_user_give_up(fe, rc, err);
 }
 
+/* Until there is more of the reply; what the back-end asks for meanwhile is answered. */
+static int wait_for_reply(struct vhost_user_frontend *fe, struct error *err)
+{
+	for (;;) {
+		struct pollfd p[] = {
+			{.fd = fe->fd, .events = POLLIN},
+			{.fd = fe->backend_broken ? -1 : fe->backend_fd, .events = POLLIN}};
+		uint64_t now = clock_ns(), left = fe->deadline > now ? fe->deadline - now : 0;
+		int ms = (int)MIN((left + NSEC_PER_MSEC - 1) / NSEC_PER_MSEC, 60000);
+		int n = poll(p, ARRAY_SIZE(p), ms);
+
+		if (n < 0 && errno != EINTR)
+			return error_set(err, -errno, "poll: %s", error_name(errno));
+		if (n > 0 && p[0].revents)
+			return 0;
+		if (n > 0)
+			vhost_user_backend_request(fe, NULL); /* who watches it hears of errors */
+		if (clock_ns() >= fe->deadline)
+			return error_set(err, -ETIMEDOUT, "the peer does not answer in time");
+	}
+}
+
 /* Waits for the reply to `request`, into *reply, whose descriptors are then the caller's. */
 static int receive(struct vhost_user_frontend *fe, uint32_t request, struct vhost_user_msg *reply,
 		   struct error *err)
 {
-	int rc = vhost_user_recv(&fe->rx, VHOST_USER_CHANNEL_FRONTEND, fe->fd, fe->deadline, err);
+	int rc;
 
+	while ((rc = vhost_user_rx_step(&fe->rx, VHOST_USER_CHANNEL_FRONTEND, fe->fd, err)) == 0) {
+		rc = wait_for_reply(fe, err);
+		if (rc)
+			break;
+	}
 	if (rc < 0) {
 		error_prefix(err, rc, "%s",
 			     vhost_user_request_name(VHOST_USER_CHANNEL_FRONTEND, request));
@@ -180,7 +208,7 @@ int vhost_user_greet(struct vhost_user_frontend *fe, int fd, struct error *err)
 	int rc;
 
 	fe->fd = fd;
-	fe->broken = false;
+	fe->broken = fe->backend_broken = false;
 	fe->protocol = 0;
 	fe->memory_given = false;
 	rc = vhost_user_ask_u64(fe, VHOST_USER_GET_FEATURES, &fe->features, err);

@@ -1,4 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
+#include "vhost/file_check.h"
 #include "vhost/vduse_internal.h"
 
 #include "mem/guard.h"
@@ -40,7 +41,7 @@ static int map_region(struct vduse *v, const struct vduse_iotlb_entry *e, int fd
 	if (!range.size)
 		return error_set(err, -EINVAL, "a region is all of the address space");
 	if (!is_kernels(fd))
-		ret = back_check_file(fd, range.offset, range.size, &range.grain, err);
+		ret = memory_file_check(fd, range.offset, range.size, &range.grain, err);
 	if (!ret)
 		ret = back_map_range(&range, v->attention.fd, &v->maps[v->nmaps], &at, err);
 	if (ret)

@@ -84,6 +84,12 @@ struct virtio_ops {
 struct virtio_transport {
 	/** Tell the driver that config space or NEEDS_RESET changed. */
 	void (*config_changed)(struct virtio_dev *dev);
+	/**
+	 * Without the lock, control thread: the driver's kicks of a queue go to this page of host
+	 * memory from now on; NULL: to its kick_fd again, and then nobody writes to the page any
+	 * more. 0, or a negative errno with nothing changed.
+	 */
+	int (*queue_doorbell)(struct virtio_dev *dev, unsigned index, void *page);
 	/** Queue (or all: index == nqueues) is back to its reset state: forget its vector. */
 	void (*queue_forgotten)(struct virtio_dev *dev, unsigned index);
 };

@@ -2,14 +2,16 @@
 /*
  * virtio-pci: the PCI function, its capabilities, and its kicks.
  *
- * Locks. BAR handlers run without the PCI device's lock (pci_bar.unlocked), so that they can wait
+ * Locks. (pages_lock is a leaf: the control thread takes it with the PCI device's held, at a reset,
+ * or without.) BAR handlers run without the PCI device's lock (pci_bar.unlocked), so that they can wait
  * for the control thread in virtio_settle(); registers are under vdev->lock. The same registers can
  * be reached through the pci-cfg capability in config space (virtio 1.2, 4.1.4.9): those accesses
  * come with the PCI device's lock held and wait in the settle op, after it is released.
  *
  * Kicks. Each queue has a doorbell of its own in the BAR, at which an ioeventfd signals the
  * queue's kick eventfd; they follow the BAR. Where there is no ioeventfd the write comes to
- * virtio_pci_bar_write(), which signals.
+ * virtio_pci_bar_write(), which signals. With page_doorbells a doorbell can also be a page of
+ * somebody else's, which lies over it: the guest's writes then stay there, unseen by us.
  */
 #include "virtio/virtio_pci_internal.h"
 
@@ -24,7 +26,6 @@
 
 #define VENDOR_VIRTIO	0x1af4
 #define CFG_DATA_OFFSET (sizeof(struct virtio_pci_cap))
-#define DOORBELLS_SIZE	(VPCI_BAR_SIZE - VPCI_NOTIFY)
 
 static struct virtio_pci *vp_of(struct pci_dev *pci)
 {
@@ -60,7 +61,7 @@ static bool window_target(const struct virtio_pci *vp, uint32_t *offset, uint32_
 	*len = load_le32(cap + offsetof(struct virtio_pci_cap, length));
 	return cap[offsetof(struct virtio_pci_cap, bar)] == VPCI_BAR &&
 	       (*len == 1 || *len == 2 || *len == 4) && *offset % *len == 0 &&
-	       *offset <= VPCI_BAR_SIZE - *len;
+	       *offset <= vp->pci->bars[VPCI_BAR].size - *len;
 }
 
 static bool window_touched(const struct virtio_pci *vp, unsigned offset, unsigned size)
@@ -103,10 +104,15 @@ static void settle(struct pci_dev *pci)
  * Kicks.
  */
 
+static uint64_t doorbell_addr(const struct virtio_pci *vp, unsigned index)
+{
+	return vp->notify_addr + index * (uint64_t)vpci_multiplier(vp->page_doorbells);
+}
+
 static void ioeventfd_set(struct virtio_pci *vp, unsigned index, bool add)
 {
 	struct bus_host *host = vp->pci->host;
-	uint64_t addr = vp->notify_addr + index * VPCI_MULTIPLIER;
+	uint64_t addr = doorbell_addr(vp, index);
 	int ret;
 
 	if (!host->ops->ioeventfd || vp->ioeventfds[index] == add)
@@ -118,16 +124,71 @@ static void ioeventfd_set(struct virtio_pci *vp, unsigned index, bool add)
 	vp->ioeventfds[index] = add && !ret;
 }
 
+/* Has the page in the guest, or not: where it is not, the ioeventfd behind it hears the kicks. */
+static int page_put(struct virtio_pci *vp, unsigned index, bool in_guest)
+{
+	struct bus_host *host = vp->pci->host;
+	struct vpci_page *page = &vp->pages[index];
+	uint64_t addr = doorbell_addr(vp, index);
+	int ret;
+
+	if (page->in_guest) {
+		ret = host->ops->unmap_memory(host, page->in_guest);
+		if (ret && ret != -ENOENT) /* it was gone, and taken back */
+			return ret;
+		page->in_guest = 0;
+	}
+	if (!page->hva || !in_guest)
+		return 0;
+	ret = host->ops->lend_memory(host, addr, VPCI_PAGE, page->hva);
+	if (ret)
+		log_warn_limited("%s: the doorbell of queue %u is not mapped (%s): kicks take the "
+				 "long way",
+				 vp->vdev->id, index, error_name(ret));
+	else
+		page->in_guest = addr;
+	return ret;
+}
+
+static int queue_doorbell(struct virtio_dev *vdev, unsigned index, void *hva)
+{
+	struct virtio_pci *vp = vdev->transport_data;
+	const struct bus_host_ops *ops = vp->pci->host->ops;
+	int ret;
+
+	if (!vp->pages || !ops->lend_memory)
+		return hva ? -ENOTSUP : 0;
+	if (index >= vdev->nqueues)
+		return -EINVAL;
+	pthread_mutex_lock(&vp->pages_lock);
+	vp->pages[index].hva = NULL;
+	ret = page_put(vp, index, false);
+	if (!ret && hva) {
+		vp->pages[index].hva = hva;
+		ret = page_put(vp, index, vp->pages_mapped);
+		if (ret)
+			vp->pages[index].hva = NULL;
+	}
+	pthread_mutex_unlock(&vp->pages_lock);
+	return ret;
+}
+
 static void bar_moved(struct pci_dev *pci, unsigned bar, bool mapped)
 {
 	struct virtio_pci *vp = vp_of(pci);
 
 	if (bar != VPCI_BAR)
 		return;
+	pthread_mutex_lock(&vp->pages_lock);
 	if (mapped)
 		vp->notify_addr = pci->bars[bar].addr + VPCI_NOTIFY;
-	for (unsigned i = 0; i < vp->vdev->nqueues; i++)
+	vp->pages_mapped = mapped;
+	for (unsigned i = 0; i < vp->vdev->nqueues; i++) {
 		ioeventfd_set(vp, i, mapped);
+		if (vp->pages)
+			page_put(vp, i, mapped);
+	}
+	pthread_mutex_unlock(&vp->pages_lock);
 	/* Whoever unmaps it may be about to wait for those who wait for the control thread. */
 	virtio_no_waiting(vp->vdev, !mapped);
 }
@@ -204,12 +265,12 @@ static int add_caps(struct virtio_pci *vp, struct error *err)
 		add_cap(vp, VIRTIO_PCI_CAP_DEVICE_CFG, len, VPCI_DEVICE,
 			(uint32_t)ALIGN_UP(vp->vdev->config_len, 4));
 	notify = add_cap(vp, VIRTIO_PCI_CAP_NOTIFY_CFG, len + 4, VPCI_NOTIFY,
-			 vp->vdev->nqueues * VPCI_MULTIPLIER);
+			 vp->vdev->nqueues * vpci_multiplier(vp->page_doorbells));
 	cfg = add_cap(vp, VIRTIO_PCI_CAP_PCI_CFG, len + 4, 0, 0);
 	if (!notify || !cfg)
 		return error_set(err, -ENOSPC, "%s: no room for the virtio capabilities",
 				 vp->vdev->id);
-	store_le32(pci->config + notify + len, VPCI_MULTIPLIER);
+	store_le32(pci->config + notify + len, vpci_multiplier(vp->page_doorbells));
 	vp->cfg_cap = cfg;
 	pci->config[cfg + offsetof(struct virtio_pci_cap, bar)] = 0;
 	pci->writable[cfg + offsetof(struct virtio_pci_cap, bar)] = 0xff;
@@ -219,6 +280,7 @@ static int add_caps(struct virtio_pci *vp, struct error *err)
 
 static const struct virtio_transport transport = {
 	.config_changed = virtio_pci_config_changed,
+	.queue_doorbell = queue_doorbell,
 	.queue_forgotten = virtio_pci_queue_forgotten,
 };
 
@@ -234,6 +296,7 @@ int virtio_pci_init(struct virtio_pci *vp, struct pci_dev *pci, struct virtio_de
 		.class_code = class_code,
 		.revision = 1,
 	};
+	uint64_t size = VPCI_BAR_SIZE;
 	int ret;
 
 	vp->pci = pci;
@@ -241,12 +304,14 @@ int virtio_pci_init(struct virtio_pci *vp, struct pci_dev *pci, struct virtio_de
 	vp->epoll_fd = -1;
 	pci->ops = &pci_ops;
 	pci->opaque = vp;
+	pthread_mutex_init(&vp->pages_lock, NULL);
 	pci_dev_init(pci, &ids);
-	if (vdev->nqueues * VPCI_MULTIPLIER > DOORBELLS_SIZE)
-		return error_set(err, -EINVAL, "%s: %u queues are too many for virtio-pci",
-				 vdev->id, vdev->nqueues);
+	while (size - VPCI_NOTIFY < vdev->nqueues * (uint64_t)vpci_multiplier(vp->page_doorbells))
+		size *= 2;
 	vp->ioeventfds = calloc(vdev->nqueues, sizeof(*vp->ioeventfds));
-	if (!vp->ioeventfds)
+	if (vp->page_doorbells)
+		vp->pages = calloc(vdev->nqueues, sizeof(*vp->pages));
+	if (!vp->ioeventfds || (vp->page_doorbells && !vp->pages))
 		return error_set(err, -ENOMEM, "%s: out of memory", vdev->id);
 	vdev->transport = &transport;
 	vdev->transport_data = vp;
@@ -260,7 +325,7 @@ int virtio_pci_init(struct virtio_pci *vp, struct pci_dev *pci, struct virtio_de
 		return ret;
 	pci->bars[VPCI_BAR].unlocked = true;
 	pci->bars[VPCI_BAR].prefetch = true;
-	pci_dev_bar(pci, VPCI_BAR, PCI_BAR_MEM64, VPCI_BAR_SIZE, &bar_ops);
+	pci_dev_bar(pci, VPCI_BAR, PCI_BAR_MEM64, size, &bar_ops);
 	pci_dev_use_intx(pci);
 	return 0;
 }
@@ -271,6 +336,8 @@ void virtio_pci_fini(struct virtio_pci *vp)
 		return;
 	virtio_pci_irq_fini(vp);
 	free(vp->ioeventfds);
+	free(vp->pages);
+	pthread_mutex_destroy(&vp->pages_lock);
 	pci_dev_fini(vp->pci);
 	vp->pci = NULL;
 }

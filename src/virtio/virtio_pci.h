@@ -13,12 +13,13 @@
  */
 #define VPCI_BAR	4
 #define VPCI_MSIX_BAR	1
-#define VPCI_BAR_SIZE	0x4000
+#define VPCI_BAR_SIZE	0x4000 /* at least */
 #define VPCI_COMMON	0x0000
 #define VPCI_ISR	0x1000
 #define VPCI_DEVICE	0x2000
 #define VPCI_NOTIFY	0x3000
 #define VPCI_MULTIPLIER 4
+#define VPCI_PAGE	4096 /* the multiplier with page_doorbells */
 
 /* struct virtio_pci_common_cfg (4.1.4.3): offsets. */
 enum {
@@ -46,10 +47,27 @@ enum {
 #define VPCI_ISR_QUEUE	1
 #define VPCI_ISR_CONFIG 2
 
+/** Somebody's page at the place of a doorbell. */
+struct vpci_page {
+	void *hva;	   /* NULL: none */
+	uint64_t in_guest; /* where it is mapped; 0: it is not */
+};
+
+static inline unsigned vpci_multiplier(bool page_doorbells)
+{
+	return page_doorbells ? VPCI_PAGE : VPCI_MULTIPLIER;
+}
+
 struct virtio_pci {
 	struct pci_dev *pci;
 	struct virtio_dev *vdev;
 	unsigned cfg_cap; /* the pci-cfg access capability's offset */
+
+	/*
+	 * Each queue's doorbell is in a page of its own, which another's memory can take the place
+	 * of (virtio_transport.queue_doorbell). To be set before virtio_pci_init().
+	 */
+	bool page_doorbells;
 
 	/* Under vdev->lock. */
 	uint32_t device_select, driver_select;
@@ -64,6 +82,11 @@ struct virtio_pci {
 	/* Kicks: which queues have an ioeventfd, where. Under pci->lock. */
 	uint64_t notify_addr; /* 0: not mapped */
 	bool *ioeventfds;
+
+	/* Pages in doorbells' places, with page_doorbells. The lock comes after pci->lock. */
+	pthread_mutex_t pages_lock;
+	struct vpci_page *pages;
+	bool pages_mapped; /* the BAR is there to map them into */
 };
 
 /**

@@ -121,7 +121,7 @@ static void common_write(struct virtio_pci *vp, unsigned offset, uint64_t value,
 /* A kick that no ioeventfd took: the address says which queue, as the value would. */
 static void notify_write(struct virtio_pci *vp, unsigned offset)
 {
-	unsigned index = offset / VPCI_MULTIPLIER;
+	unsigned index = offset / vpci_multiplier(vp->page_doorbells);
 
 	if (index < vp->vdev->nqueues)
 		(void)eventfd_write(vp->vdev->queues[index].kick_fd, 1);

@@ -43,7 +43,12 @@ static int host_ioeventfd_value(struct bus_host *host, bool add, enum bus_space 
 static int host_map_memory(struct bus_host *host, uint64_t gpa, uint64_t size, void *hva,
 			   bool readonly)
 {
-	return vm_slot_set(vm_of(host), gpa, size, hva, readonly, false);
+	return vm_slot_set(vm_of(host), gpa, size, hva, readonly, VM_SLOT_DEVICE);
+}
+
+static int host_lend_memory(struct bus_host *host, uint64_t gpa, uint64_t size, void *hva)
+{
+	return vm_slot_set(vm_of(host), gpa, size, hva, false, VM_SLOT_LENT);
 }
 
 static int host_unmap_memory(struct bus_host *host, uint64_t gpa)
@@ -64,5 +69,6 @@ const struct bus_host_ops vm_host_ops = {
 	.coalesce_drain = vm_host_drain,
 	.map_memory = host_map_memory,
 	.unmap_memory = host_unmap_memory,
+	.lend_memory = host_lend_memory,
 	.vfio_file = vm_vfio_file,
 };

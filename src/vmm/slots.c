@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * Memory slots: the guest's RAM follows the memory table (mem/guest_mem.h) through a listener;
- * devices map further host memory (passthrough BARs) beside it. A slot's number is its index here.
+ * devices map further host memory (passthrough BARs, doorbells) beside it. A slot's number is its index here.
  */
 #include "vmm/vm.h"
 #include "base/log.h"
@@ -41,7 +41,20 @@ static int slot_tell_kvm(struct vm *vm, unsigned index, uint64_t size)
 	return ioctl(vm->fd, KVM_SET_USER_MEMORY_REGION, &region) ? -errno : 0;
 }
 
-int vm_slot_set(struct vm *vm, uint64_t gpa, uint64_t size, void *hva, bool readonly, bool ram)
+/* slots_lock is held. */
+static int slot_drop(struct vm *vm, unsigned index)
+{
+	int ret = slot_tell_kvm(vm, index, 0);
+
+	if (ret)
+		return ret;
+	vm->slots[index].used = false;
+	vm->taken_back += vm->slots[index].kind == VM_SLOT_LENT;
+	return 0;
+}
+
+int vm_slot_set(struct vm *vm, uint64_t gpa, uint64_t size, void *hva, bool readonly,
+		enum vm_slot_kind kind)
 {
 	unsigned i;
 	int ret;
@@ -57,7 +70,7 @@ int vm_slot_set(struct vm *vm, uint64_t gpa, uint64_t size, void *hva, bool read
 			.size = size,
 			.hva = hva,
 			.flags = readonly ? KVM_MEM_READONLY : 0,
-			.ram = ram,
+			.kind = kind,
 		};
 		ret = slot_tell_kvm(vm, i, size);
 		vm->slots[i].used = !ret;
@@ -74,13 +87,29 @@ int vm_slot_clear(struct vm *vm, uint64_t gpa)
 	for (unsigned i = 0; i < vm->nslots; i++) {
 		if (!vm->slots[i].used || vm->slots[i].gpa != gpa)
 			continue;
-		ret = slot_tell_kvm(vm, i, 0);
-		if (!ret)
-			vm->slots[i].used = false;
+		ret = slot_drop(vm, i);
 		break;
 	}
 	pthread_mutex_unlock(&vm->slots_lock);
 	return ret;
+}
+
+bool vm_slots_take_back(struct vm *vm, uint64_t *seen)
+{
+	bool again;
+
+	pthread_mutex_lock(&vm->slots_lock);
+	for (unsigned i = 0; i < vm->nslots; i++) {
+		if (!vm->slots[i].used || vm->slots[i].kind != VM_SLOT_LENT)
+			continue;
+		log_warn_limited("memory that the guest was lent at %#llx is gone: it does without",
+				 (unsigned long long)vm->slots[i].gpa);
+		slot_drop(vm, i);
+	}
+	again = *seen != vm->taken_back;
+	*seen = vm->taken_back;
+	pthread_mutex_unlock(&vm->slots_lock);
+	return again;
 }
 
 static int slots_changed(struct mem_listener *listener, const struct mem_table *old,
@@ -98,7 +127,7 @@ static int slots_changed(struct mem_listener *listener, const struct mem_table *
 
 		if (mem_table_has(old, r))
 			continue;
-		ret = vm_slot_set(vm, r->gpa, r->size, r->hva, r->readonly, true);
+		ret = vm_slot_set(vm, r->gpa, r->size, r->hva, r->readonly, VM_SLOT_RAM);
 		if (ret)
 			error_set(err, ret, "KVM refuses %llu MiB of memory at %#llx: %s",
 				  (unsigned long long)(r->size >> 20), (unsigned long long)r->gpa,

@@ -239,6 +239,8 @@ static void *vcpu_main(void *arg)
 			handle_exit(vcpu);
 		else if (errno == EINTR || errno == EAGAIN)
 			vcpu->counters.interrupted++;
+		else if (errno == EFAULT && vm_slots_take_back(vcpu->vm, &vcpu->taken_back))
+			continue; /* the access now leaves the guest */
 		else
 			run_failed(vcpu, -errno);
 	}

@@ -35,7 +35,8 @@ struct vcpu {
 	struct kvm_run *run;
 	pthread_t thread;
 	bool started;
-	bool held; /* stands still until the gate is opened again; its own thread's */
+	uint64_t taken_back; /* vm_slots_take_back() */
+	bool held;	     /* stands still until the gate is opened again; its own thread's */
 	struct vcpu_counters counters;
 	struct vcpu_hot *hot; /* VCPU_HOT_PORTS, or NULL */
 	struct vcpu_saved *saved;

@@ -16,12 +16,18 @@
 #define VM_GSI_FIRST_MSI 24   /* the IOAPIC's pins are 0..23 */
 #define VM_GSI_MAX	 4096 /* routes at most; KVM may offer fewer */
 
+enum vm_slot_kind {
+	VM_SLOT_RAM, /* follows the memory table */
+	VM_SLOT_DEVICE,
+	VM_SLOT_LENT, /* bus/host.h, lend_memory */
+};
+
 struct vm_slot {
 	uint64_t gpa, size;
 	void *hva;
 	uint32_t flags;
 	bool used;
-	bool ram; /* follows the memory table; else mapped by a device */
+	enum vm_slot_kind kind;
 };
 
 /* Message routes, from VM_GSI_FIRST_MSI up; see irq.c. */
@@ -75,6 +81,7 @@ struct vm {
 	pthread_mutex_t slots_lock;
 	struct vm_slot *slots;
 	unsigned nslots;
+	uint64_t taken_back; /* how often lent memory was unmapped; under slots_lock */
 
 	pthread_mutex_t routes_lock;
 	struct vm_route *routes;
@@ -120,7 +127,13 @@ unsigned vm_coalesced_drain(struct vm *vm);
 /* The parts, each in its own file. */
 int vm_slots_init(struct vm *vm, struct error *err);
 void vm_slots_destroy(struct vm *vm);
-int vm_slot_set(struct vm *vm, uint64_t gpa, uint64_t size, void *hva, bool readonly, bool ram);
+int vm_slot_set(struct vm *vm, uint64_t gpa, uint64_t size, void *hva, bool readonly,
+		enum vm_slot_kind kind);
+/**
+ * A vCPU could not reach memory: unmaps all that is lent. Returns whether that, or another's doing,
+ * has taken any back since *seen (the vCPU's own, 0 at first), and it is worth another try.
+ */
+bool vm_slots_take_back(struct vm *vm, uint64_t *seen);
 int vm_slot_clear(struct vm *vm, uint64_t gpa);
 
 int vm_irq_init(struct vm *vm, struct error *err);

@@ -208,6 +208,11 @@ static int map_memory(struct bus_host *host, uint64_t gpa, uint64_t size, void *
 	return ret;
 }
 
+static int lend_memory(struct bus_host *host, uint64_t gpa, uint64_t size, void *hva)
+{
+	return map_memory(host, gpa, size, hva, false);
+}
+
 static int unmap_memory(struct bus_host *host, uint64_t gpa)
 {
 	struct fake_host *h = fake_of(host);
@@ -252,6 +257,7 @@ static const struct bus_host_ops ops = {
 	.coalesce_drain = coalesce_drain,
 	.map_memory = map_memory,
 	.unmap_memory = unmap_memory,
+	.lend_memory = lend_memory,
 	.vfio_file = vfio_file,
 };
 

@@ -50,7 +50,9 @@ struct pb {
 	struct plane *plane;
 	unsigned broken; /* queues told broken, a bit each */
 	enum vring_fault fault;
-	int link; /* -1: not told */
+	int link;			   /* -1: not told */
+	void *_Atomic pages[2 * PB_PAIRS]; /* in doorbells' places */
+	int doorbell_rc;		   /* what is said of the next ones */
 };
 
 static inline void pb_broken(void *opaque, unsigned queue, enum vring_fault fault)
@@ -66,6 +68,18 @@ static inline void pb_link(void *opaque, bool up)
 	struct pb *pb = opaque;
 
 	pb->link = up;
+}
+
+static inline int pb_doorbell(void *opaque, unsigned queue, void *page)
+{
+	struct pb *pb = opaque;
+
+	assert_true(queue < 2 * pb->pairs);
+	if (page && pb->doorbell_rc)
+		return pb->doorbell_rc;
+	assert_true(!page || !pb->pages[queue]); /* the old one is taken out first */
+	pb->pages[queue] = page;
+	return 0;
 }
 
 static inline void *pb_host(struct pb *pb, uint64_t gpa, uint64_t len)
@@ -138,8 +152,10 @@ static inline void pb_init(struct pb *pb, unsigned pairs, unsigned size, bool pa
 
 	log_set_level(getenv("PB_LOG") ? LOG_LEVEL_DEBUG : LOG_LEVEL_ERROR);
 	*pb = (struct pb){.pairs = pairs, .link = -1};
-	pb->events = (struct plane_events){
-		.queue_broken = pb_broken, .link_changed = pb_link, .opaque = pb};
+	pb->events = (struct plane_events){.queue_broken = pb_broken,
+					   .link_changed = pb_link,
+					   .doorbell = pb_doorbell,
+					   .opaque = pb};
 	for (unsigned i = 0; i < ARRAY_SIZE(bits); i++)
 		features_set(&pb->features, bits[i], true);
 	features_set(&pb->features, VIRTIO_F_RING_PACKED, packed);

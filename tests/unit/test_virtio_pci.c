@@ -68,6 +68,9 @@ static void toy_stop(struct virtio_dev *vdev)
 {
 	assert_true(pthread_equal(pthread_self(), vdev->control));
 	toy_of(vdev)->stops++;
+	/* As a plane does, and also while the function is reset. */
+	for (unsigned i = 0; i < QUEUES; i++)
+		assert_int_equal(vdev->transport->queue_doorbell(vdev, i, NULL), 0);
 }
 
 static int toy_queue_start(struct virtio_dev *vdev, unsigned index, struct error *err)
@@ -110,7 +113,7 @@ static const struct virtio_ops toy_ops = {
 	.destroy = toy_destroy,
 };
 
-static struct toy *toy_new(struct fake_host *h)
+static struct toy *toy_new(struct fake_host *h, bool pages)
 {
 	static const uint16_t sizes[QUEUES] = {64, 256, 8};
 	struct virtio_params params = {"toy", 42, &toy_ops, h->host.loop, h->mem, QUEUES, sizes};
@@ -130,21 +133,32 @@ static struct toy *toy_new(struct fake_host *h)
 	for (unsigned i = 0; i < 10; i++)
 		toy->vdev.config[i] = (uint8_t)(0x10 + i);
 	toy->vdev.config_writable[9] = 0x0f;
+	toy->vpci.page_doorbells = pages;
 	assert_int_equal(virtio_pci_init(&toy->vpci, &toy->pci, &toy->vdev, 0xff0000, &err), 0);
 	return toy;
 }
 
-static int setup(void **state)
+static int setup_with(void **state, bool pages)
 {
 	struct rig *r = calloc(1, sizeof(*r));
 	struct error err;
 
 	fake_host_init(&r->h);
-	r->toy = toy_new(&r->h);
+	r->toy = toy_new(&r->h, pages);
 	assert_int_equal(pci_bus_add(r->h.pci, &r->toy->pci, 1, 0, &err), 0);
 	gv_probe(&r->gv, &r->h, 1);
 	*state = r;
 	return 0;
+}
+
+static int setup(void **state)
+{
+	return setup_with(state, false);
+}
+
+static int setup_pages(void **state)
+{
+	return setup_with(state, true);
 }
 
 static int teardown(void **state)
@@ -418,6 +432,69 @@ static void test_kicks(void **state)
 	gv_kick(&r->gv, 2);
 	assert_int_equal(eventfd_read(q[2].kick_fd, &count), 0);
 	assert_int_equal(r->toy->stops, 0);
+}
+
+static uint64_t doorbell(const struct rig *r, unsigned index)
+{
+	return r->gv.notify + index * (uint64_t)r->gv.multiplier;
+}
+
+/* A page of somebody's over a doorbell, wherever the BAR is. */
+static void test_page_doorbells(void **state)
+{
+	static uint8_t pages[2][VPCI_PAGE];
+	struct rig *r = *state;
+	struct virtio_dev *vdev = &r->toy->vdev;
+	const struct virtio_transport *t = vdev->transport;
+	eventfd_t count;
+
+	assert_int_equal(r->gv.multiplier, VPCI_PAGE);
+	assert_int_equal(r->gv.notify % VPCI_PAGE, 0);
+	assert_int_equal(fake_ioeventfds(&r->h), QUEUES);
+	go(r);
+	gv_kick(&r->gv, 1);
+	assert_int_equal(eventfd_read(vdev->queues[1].kick_fd, &count), 0);
+	assert_int_equal(t->queue_doorbell(vdev, QUEUES, pages[0]), -EINVAL);
+	assert_int_equal(t->queue_doorbell(vdev, 1, pages[0]), 0);
+	assert_ptr_equal(fake_mapped(&r->h, doorbell(r, 1), VPCI_PAGE), pages[0]);
+	assert_null(fake_mapped(&r->h, doorbell(r, 0), 1));
+	assert_null(fake_mapped(&r->h, doorbell(r, 2), 1));
+	assert_int_equal(t->queue_doorbell(vdev, 1, pages[1]), 0);
+	assert_ptr_equal(fake_mapped(&r->h, doorbell(r, 1), VPCI_PAGE), pages[1]);
+	/* It follows the BAR. */
+	fake_config_write(&r->h, 1, PCI_COMMAND, 2, PCI_COMMAND_MASTER);
+	assert_null(fake_mapped(&r->h, doorbell(r, 1), 1));
+	fake_config_write(&r->h, 1, PCI_BASE_ADDRESS_5, 4, 0x55);
+	assert_int_equal(t->queue_doorbell(vdev, 2, pages[0]), 0); /* in time for when it is back */
+	fake_config_write(&r->h, 1, PCI_COMMAND, 2, PCI_COMMAND_MEMORY | PCI_COMMAND_MASTER);
+	gv_fini(&r->gv);
+	gv_probe(&r->gv, &r->h, 1);
+	assert_ptr_equal(fake_mapped(&r->h, doorbell(r, 1), VPCI_PAGE), pages[1]);
+	assert_ptr_equal(fake_mapped(&r->h, doorbell(r, 2), VPCI_PAGE), pages[0]);
+	/* The machine took one back; the other goes. */
+	r->h.host.ops->unmap_memory(&r->h.host, doorbell(r, 2));
+	assert_int_equal(t->queue_doorbell(vdev, 2, NULL), 0);
+	assert_int_equal(t->queue_doorbell(vdev, 1, NULL), 0);
+	assert_null(fake_mapped(&r->h, doorbell(r, 1), 1));
+	/* Where nothing can be mapped there is none. */
+	r->h.no_map = true;
+	assert_int_equal(t->queue_doorbell(vdev, 1, pages[0]), -ENOTSUP);
+	r->h.no_map = false;
+	assert_int_equal(t->queue_doorbell(vdev, 1, pages[0]), 0);
+	pci_bus_reset(r->h.pci);
+	assert_null(fake_mapped(&r->h, doorbell(r, 1), 1));
+}
+
+/* Small doorbells share a page, which nobody else's can take the place of. */
+static void test_no_page_doorbells(void **state)
+{
+	static uint8_t page[VPCI_PAGE];
+	struct rig *r = *state;
+	struct virtio_dev *vdev = &r->toy->vdev;
+
+	assert_int_equal(r->gv.multiplier, VPCI_MULTIPLIER);
+	assert_int_equal(vdev->transport->queue_doorbell(vdev, 1, page), -ENOTSUP);
+	assert_int_equal(vdev->transport->queue_doorbell(vdev, 1, NULL), 0);
 }
 
 static void test_kicks_without_ioeventfd(void **state)
@@ -776,6 +853,8 @@ int main(void)
 		T(test_start_fails),
 		T(test_bus_master),
 		T(test_kicks),
+		T(test_no_page_doorbells),
+		cmocka_unit_test_setup_teardown(test_page_doorbells, setup_pages, teardown),
 		T(test_kicks_without_ioeventfd),
 		T(test_vectors),
 		T(test_intx),
