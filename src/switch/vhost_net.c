@@ -8,7 +8,7 @@
 #include "switch/vhost_net.h"
 
 #include "hostnet/tap.h"
-#include "switch/driver_pair.h"
+#include "hostnet/driver_pair.h"
 #include "vhost/kernel.h"
 
 #include <errno.h>
@@ -67,7 +67,7 @@ static int start_pair(struct vn_pair *p, int tap_fd, struct error *err)
 {
 	int ret;
 
-	p->rings = driver_pair_new(err);
+	p->rings = driver_pair_new(NULL, err);
 	if (!p->rings)
 		return err->code;
 	ret = vhost_kernel_open(&p->vk, VHOST_NET_PATH, 0, err);

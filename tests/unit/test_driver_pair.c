@@ -1,11 +1,12 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * A queue pair whose driver is the switch, with the device, which the kernel's vhost would be, in the
- * test: frames both ways through a switch, rings that are full or empty, and a device that lies.
+ * test: frames both ways through a switch, rings that are full or empty, and a device that lies. And
+ * alone, with other rings.
  */
 #include "switch_bed.h"
 
-#include "switch/driver_pair.h"
+#include "hostnet/driver_pair.h"
 #include "switch/worker.h"
 
 #include <errno.h>
@@ -114,7 +115,7 @@ static void rig_open(struct rig *r, unsigned retry_us, const struct bed_setup *s
 	r->sw = sw_create(&o, NULL, &err);
 	assert_non_null(r->sw);
 	r->dev = (struct dev){.hn = {.ops = &dev_ops, .queues = 1}};
-	r->dev.p = driver_pair_new(&err);
+	r->dev.p = driver_pair_new(NULL, &err);
 	assert_non_null(r->dev.p);
 	for (unsigned i = 0; i < 2; i++) {
 		r->dev.vq[i] = vq_create();
@@ -350,12 +351,223 @@ static void test_hostile(void **state)
 	rig_close(&r);
 }
 
+/* A pair by itself, in memory of the test's, and its device. */
+struct alone {
+	struct mem_region memory;
+	struct driver_pair *p;
+	struct vq *vq[2];
+};
+
+static void alone_start(struct alone *a, const struct driver_pair_config *config)
+{
+	const struct vring_state state = VRING_STATE_INIT;
+	struct error err = {0};
+
+	if (driver_pair_renew(a->p, config, &err))
+		fail_msg("%s", err.text);
+	for (unsigned i = 0; i < 2; i++)
+		assert_int_equal(vq_start(a->vq[i], driver_pair_ring(a->p, i), &state,
+					  driver_pair_memory(a->p), &err),
+				 0);
+	driver_pair_start(a->p);
+}
+
+static void alone_open(struct alone *a, const struct driver_pair_config *config)
+{
+	struct error err;
+
+	*a = (struct alone){.memory = {.gpa = 0x40000000, .size = driver_pair_bytes(), .fd = -1}};
+	a->memory.hva = calloc(1, a->memory.size);
+	a->p = driver_pair_new(&a->memory, &err);
+	assert_non_null(a->p);
+	a->vq[0] = vq_create();
+	a->vq[1] = vq_create();
+	alone_start(a, config);
+}
+
+static void alone_close(struct alone *a)
+{
+	driver_pair_free(a->p);
+	vq_free(a->vq[0]);
+	vq_free(a->vq[1]);
+	free(a->memory.hva);
+}
+
+/* The device writes a frame of len bytes into parts of at most `part`, and says that they are `say`. */
+static unsigned alone_put(struct alone *a, const uint8_t *frame, unsigned len, unsigned part,
+			  unsigned say)
+{
+	unsigned n = (len + 12 + part - 1) / part, at = 0;
+	struct net_offload off = {.num_buffers = (uint16_t)(say ? say : n)};
+	struct vq_buf buf;
+	struct iovec iov[4];
+
+	for (unsigned i = 0; i < n; i++) {
+		unsigned skip = i ? 0 : 12, bytes = MIN(part - skip, len - at);
+
+		if (vq_pop(a->vq[0], &buf, 1, iov, 4) != 1)
+			return i;
+		memcpy(iov[0].iov_base, &off, skip);
+		memcpy((uint8_t *)iov[0].iov_base + skip, frame + at, bytes);
+		at += bytes;
+		vq_push(a->vq[0], &buf, skip + bytes);
+	}
+	vq_flush(a->vq[0]);
+	return n;
+}
+
+static ssize_t alone_recv(struct alone *a, uint8_t *frame, size_t room)
+{
+	struct iovec iov[2] = {{frame, room / 3}, {frame + room / 3, room - room / 3}};
+	struct net_offload off;
+
+	return driver_pair_recv(a->p, iov, 2, &off);
+}
+
+static void fill(uint8_t *frame, unsigned len, unsigned seed)
+{
+	for (unsigned i = 0; i < len; i++)
+		frame[i] = (uint8_t)(i * 7 + i / 251 + seed);
+}
+
+static void whole_frames(const struct driver_pair_config *config)
+{
+	static uint8_t frame[NET_FRAME_MAX], got[NET_FRAME_MAX];
+	unsigned part = config->mergeable ? 4096 : NET_FRAME_MAX + 12;
+	struct hostnet_counters c = {0};
+	struct iovec iov = {frame, 0};
+	struct net_frame out = {.iov = &iov, .niov = 1};
+	struct net_offload off;
+	struct vq_buf buf;
+	struct iovec parts[4];
+	struct alone a;
+
+	alone_open(&a, config);
+	for (unsigned i = 0; i < 1000; i++) {
+		unsigned len = 60 + i * 997 % (NET_FRAME_MAX - 60);
+
+		fill(frame, len, i);
+		assert_int_equal(alone_recv(&a, got, sizeof(got)), -EAGAIN);
+		alone_put(&a, frame, len, part, 0);
+		assert_int_equal(alone_recv(&a, got, sizeof(got)), len);
+		assert_memory_equal(got, frame, len);
+		out.len = len;
+		iov.iov_len = len;
+		assert_int_equal(driver_pair_send(a.p, &out, 1), 1);
+		assert_int_equal(driver_pair_unsent(a.p), 1);
+		assert_int_equal(vq_pop(a.vq[1], &buf, 1, parts, 4), 1);
+		assert_int_equal(buf.out_len, len + 12);
+		memcpy(&off, parts[0].iov_base, 12);
+		assert_int_equal(off.num_buffers, 0);
+		assert_memory_equal((uint8_t *)parts[0].iov_base + 12, frame, len);
+		vq_push(a.vq[1], &buf, 0);
+		vq_flush(a.vq[1]);
+		assert_int_equal(driver_pair_unsent(a.p), 0);
+		if (i % 100 == 99) /* what the device had is forgotten */
+			alone_start(&a, config);
+	}
+	driver_pair_counters(a.p, &c);
+	assert_int_equal(c.tx_frames, 1000);
+	assert_int_equal(c.rx_frames, 1000);
+	assert_int_equal(c.tx_bytes, c.rx_bytes);
+	alone_close(&a);
+}
+
+static void test_alone(void **state)
+{
+	for (unsigned i = 0; i < 8; i++) {
+		const struct driver_pair_config config = {
+			.size = {i & 1 ? 100 : 256, i & 1 ? 7 : 16},
+			.packed = i & 1,
+			.event_idx = i & 2,
+			.mergeable = i & 4,
+		};
+
+		whole_frames(&config);
+	}
+}
+
+/* Frames in more buffers than there are, or fewer; in none; and larger than the reader's room. */
+static void test_merge_lies(void **state)
+{
+	const struct driver_pair_config config = {.size = {64, 64}, .mergeable = true};
+	static uint8_t frame[NET_FRAME_MAX], got[NET_FRAME_MAX];
+	struct hostnet_counters c = {0};
+	struct iovec iov[4];
+	struct vq_buf buf;
+	struct alone a;
+
+	alone_open(&a, &config);
+	fill(frame, 9000, 1);
+	alone_put(&a, frame, 9000, 4096, 4); /* one more than there is */
+	assert_int_equal(alone_recv(&a, got, sizeof(got)), -EAGAIN);
+	alone_put(&a, frame, 100, 4096, 65535);
+	assert_int_equal(alone_recv(&a, got, sizeof(got)), -EAGAIN);
+	driver_pair_counters(a.p, &c);
+	assert_true(c.rx_drops[HOSTNET_DROP_MALFORMED] >= 2);
+	alone_put(&a, frame, 9000, 4096, 0);
+	assert_int_equal(alone_recv(&a, got, 8999), -EMSGSIZE);
+	alone_put(&a, frame, 9000, 4096, 0);
+	assert_int_equal(alone_recv(&a, got, 9000), 9000);
+	assert_memory_equal(got, frame, 9000);
+	/* A buffer that comes back unused is none of that. */
+	driver_pair_counters(a.p, &c);
+	assert_int_equal(vq_pop(a.vq[0], &buf, 1, iov, 4), 1);
+	vq_push(a.vq[0], &buf, 0);
+	vq_flush(a.vq[0]);
+	alone_put(&a, frame, 60, 4096, 0);
+	assert_int_equal(alone_recv(&a, got, sizeof(got)), 60);
+	driver_pair_counters(a.p, &c);
+	assert_int_equal(c.rx_drops[HOSTNET_DROP_OVERSIZE], 1);
+	assert_int_equal(c.rx_frames, 2);
+	alone_close(&a);
+}
+
+/* call_fd polls readable as long as there may be something, and not for ever. */
+static void test_poll(void **state)
+{
+	const struct driver_pair_config config = {.size = {64, 64}, .event_idx = true};
+	uint8_t frame[60] = {0}, got[2048];
+	struct pollfd call;
+	struct alone a;
+
+	alone_open(&a, &config);
+	call = (struct pollfd){driver_pair_call_fd(a.p), POLLIN, 0};
+	for (unsigned i = 0; i < 100; i++) {
+		assert_int_equal(alone_recv(&a, got, sizeof(got)), -EAGAIN);
+		assert_int_equal(poll(&call, 1, 0), 0);
+		for (unsigned n = 0; n < 3; n++)
+			alone_put(&a, frame, 60, 4096, 0);
+		eventfd_write(call.fd, 1); /* for the first of them */
+		for (unsigned n = 0; n < 3; n++) {
+			assert_int_equal(poll(&call, 1, 0), 1);
+			assert_int_equal(alone_recv(&a, got, sizeof(got)), 60);
+		}
+	}
+	alone_close(&a);
+}
+
+static void test_renew_refused(void **state)
+{
+	const struct driver_pair_config big = {.size = {64, DRIVER_PAIR_RING + 1}};
+	const struct driver_pair_config config = {.size = {64, 64}}, odd = {.size = {64, 63}};
+	struct error err;
+	struct alone a;
+
+	alone_open(&a, &config);
+	assert_int_equal(driver_pair_renew(a.p, &big, &err), -EINVAL);
+	assert_int_equal(driver_pair_renew(a.p, &odd, &err), -EINVAL);
+	alone_close(&a);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(test_each_way),  cmocka_unit_test(test_full),
-		cmocka_unit_test(test_held_back), cmocka_unit_test(test_notify),
-		cmocka_unit_test(test_hostile),
+		cmocka_unit_test(test_each_way),      cmocka_unit_test(test_full),
+		cmocka_unit_test(test_held_back),     cmocka_unit_test(test_notify),
+		cmocka_unit_test(test_hostile),	      cmocka_unit_test(test_alone),
+		cmocka_unit_test(test_merge_lies),    cmocka_unit_test(test_poll),
+		cmocka_unit_test(test_renew_refused),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
