@@ -34,6 +34,8 @@
 struct guest_mem {
 	_Atomic(struct mem_table *) table;
 	struct mem_listener *listeners; /* in the order added */
+	struct guest_mem *base;		/* whose regions are here too; NULL: none */
+	struct mem_listener base_changed;
 };
 
 struct guest_mem *guest_mem_create(struct error *err)
@@ -66,8 +68,11 @@ void guest_mem_destroy(struct guest_mem *gm)
 	if (!gm)
 		return;
 	table = atomic_load(&gm->table);
+	if (gm->base)
+		guest_mem_unlisten(gm->base, &gm->base_changed);
 	for (unsigned i = 0; i < table->count; i++)
-		region_unmap(&table->regions[i]);
+		if (!gm->base || !mem_table_has(guest_mem_table(gm->base), &table->regions[i]))
+			region_unmap(&table->regions[i]);
 	mem_table_free(table);
 	free(gm);
 }
@@ -110,6 +115,44 @@ static int guest_mem_publish(struct guest_mem *gm, struct mem_table *table, stru
 	quiesce_wait();
 	mem_table_free(old);
 	return 0;
+}
+
+/* The base's regions are now those of table instead of those of old: the others stay. */
+static int base_changed(struct mem_listener *listener, const struct mem_table *old,
+			const struct mem_table *table, struct error *err)
+{
+	struct guest_mem *gm = listener->opaque;
+	const struct mem_table *now = guest_mem_table(gm);
+	struct mem_region *all = calloc(now->count + table->count + 1, sizeof(*all));
+	struct mem_table *next = NULL;
+	unsigned n = table->count;
+	int ret;
+
+	if (!all)
+		return error_set(err, -ENOMEM, "guest memory: out of memory");
+	memcpy(all, table->regions, n * sizeof(*all));
+	for (unsigned i = 0; i < now->count; i++)
+		if (!mem_table_has(old, &now->regions[i]))
+			all[n++] = now->regions[i];
+	ret = mem_table_new(all, n, &next, err);
+	free(all);
+	return ret ? ret : guest_mem_publish(gm, next, err);
+}
+
+struct guest_mem *guest_mem_create_over(struct guest_mem *base, struct error *err)
+{
+	struct guest_mem *gm = guest_mem_create(err);
+
+	if (!gm)
+		return NULL;
+	gm->base_changed = (struct mem_listener){
+		.name = "what lies over it", .changed = base_changed, .opaque = gm};
+	if (guest_mem_listen(base, &gm->base_changed, err)) {
+		guest_mem_destroy(gm);
+		return NULL;
+	}
+	gm->base = base;
+	return gm;
 }
 
 /* A number in a sysfs or procfs file; 0 if it cannot be read. */
@@ -317,18 +360,34 @@ int guest_mem_set_dirty_log(struct guest_mem *gm, struct dirty_log *log, struct 
 	return guest_mem_publish(gm, table, err);
 }
 
-int guest_mem_listen(struct guest_mem *gm, struct mem_listener *listener, struct error *err)
+static void append(struct guest_mem *gm, struct mem_listener *listener)
 {
 	struct mem_listener **end = &gm->listeners;
-	int ret = listener->changed(listener, NULL, guest_mem_table(gm), err);
 
-	if (ret)
-		return error_prefix(err, ret, "guest memory: %s", listener->name);
 	while (*end)
 		end = &(*end)->next;
 	listener->next = NULL;
 	*end = listener;
+}
+
+int guest_mem_listen(struct guest_mem *gm, struct mem_listener *listener, struct error *err)
+{
+	int ret = listener->changed(listener, NULL, guest_mem_table(gm), err);
+
+	if (ret)
+		return error_prefix(err, ret, "guest memory: %s", listener->name);
+	append(gm, listener);
 	return 0;
+}
+
+int guest_mem_move_listener(struct guest_mem *from, struct guest_mem *to,
+			    struct mem_listener *listener, struct error *err)
+{
+	int ret = listener->changed(listener, guest_mem_table(from), guest_mem_table(to), err);
+
+	guest_mem_unlisten(from, listener);
+	append(to, listener);
+	return ret ? error_prefix(err, ret, "guest memory: %s", listener->name) : 0;
 }
 
 void guest_mem_unlisten(struct guest_mem *gm, struct mem_listener *listener)

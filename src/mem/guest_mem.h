@@ -130,6 +130,12 @@ struct mem_listener {
 struct guest_mem;
 
 struct guest_mem *guest_mem_create(struct error *err);
+
+/**
+ * One that has all that base has, always, and what is added to it alone: for somebody who is to see
+ * more memory than the guest. It goes before base does. Its tables have no dirty log.
+ */
+struct guest_mem *guest_mem_create_over(struct guest_mem *base, struct error *err);
 /** Unmaps and frees everything; no reader may be left. */
 void guest_mem_destroy(struct guest_mem *gm);
 
@@ -164,5 +170,12 @@ const struct mem_table *guest_mem_table(struct guest_mem *gm);
 /** Adds a listener and calls it once with the current table. It belongs to the caller. */
 int guest_mem_listen(struct guest_mem *gm, struct mem_listener *listener, struct error *err);
 void guest_mem_unlisten(struct guest_mem *gm, struct mem_listener *listener);
+
+/**
+ * Moves a listener from one to another, of which it is told as of a change. Returns what it says to
+ * that; it has been moved even if it refuses, and may be moved back.
+ */
+int guest_mem_move_listener(struct guest_mem *from, struct guest_mem *to,
+			    struct mem_listener *listener, struct error *err);
 
 #endif

@@ -235,6 +235,56 @@ static void test_guest_mem(void **state)
 	guest_mem_destroy(NULL);
 }
 
+/* More than the base has, and always what it has; a listener is moved from one to the other. */
+static void test_over(void **state)
+{
+	struct guest_mem *gm = guest_mem_create(NULL), *over;
+	struct listened a, b;
+	struct error err = {0};
+	const uint8_t *lower;
+
+	assert_int_equal(guest_mem_add_ram(gm, "low", 0, 2 * MIB, NULL, &err), 0);
+	lower = mem_translate(guest_mem_table(gm), 0, 1, MEM_READ);
+	over = guest_mem_create_over(gm, &err);
+	assert_non_null(over);
+	assert_int_equal(guest_mem_add_ram(over, "more", 8 * GIB, MIB, NULL, &err), 0);
+	assert_int_equal(guest_mem_table(over)->count, 2);
+	assert_int_equal(guest_mem_table(gm)->count, 1);
+	assert_ptr_equal(mem_translate(guest_mem_table(over), 0, 1, MEM_READ), lower);
+
+	listened_init(&a, "moves");
+	listened_init(&b, "stays");
+	assert_int_equal(guest_mem_listen(gm, &a.listener, &err), 0);
+	assert_int_equal(guest_mem_listen(gm, &b.listener, &err), 0);
+	assert_int_equal(guest_mem_move_listener(gm, over, &a.listener, &err), 0);
+	assert_int_equal(a.regions, 2);
+	assert_int_equal(b.regions, 1);
+	assert_int_equal(guest_mem_add_ram(gm, "high", 4 * GIB, MIB, NULL, &err), 0);
+	assert_int_equal(a.regions, 3);
+	assert_int_equal(b.regions, 2);
+	assert_int_equal(guest_mem_table(over)->count, 3);
+	/* It has a say in what changes underneath. */
+	a.refuse = -ENOSPC;
+	assert_int_equal(guest_mem_remove_ram(gm, 0, &err), -ENOSPC);
+	assert_int_equal(guest_mem_table(gm)->count, 2);
+	assert_int_equal(guest_mem_table(over)->count, 3);
+	a.refuse = 0;
+	assert_int_equal(guest_mem_add_ram(gm, "same", 8 * GIB, MIB, NULL, &err), -EINVAL);
+	assert_int_equal(guest_mem_remove_ram(gm, 0, &err), 0);
+	assert_int_equal(a.regions, 2);
+	assert_null(mem_translate(guest_mem_table(over), 0, 1, MEM_READ));
+	/* Moved, although it refuses; and back. */
+	a.refuse = -EIO;
+	assert_int_equal(guest_mem_move_listener(over, gm, &a.listener, &err), -EIO);
+	a.refuse = 0;
+	a.regions = 1;
+	assert_int_equal(guest_mem_add_ram(gm, "low", 0, MIB, NULL, &err), 0);
+	assert_int_equal(a.regions, 2);
+	guest_mem_destroy(over);
+	assert_non_null(mem_translate(guest_mem_table(gm), 4 * GIB, MIB, MEM_WRITE));
+	guest_mem_destroy(gm);
+}
+
 /* Whatever this machine has of huge pages, the outcome is memory or a remedy. */
 static void test_hugepages(void **state)
 {
@@ -323,7 +373,8 @@ int main(void)
 		cmocka_unit_test(test_translate),  cmocka_unit_test(test_find),
 		cmocka_unit_test(test_bad_tables), cmocka_unit_test(test_copy),
 		cmocka_unit_test(test_dirty_log),  cmocka_unit_test(test_guest_mem),
-		cmocka_unit_test(test_hugepages),  cmocka_unit_test(test_quiesce),
+		cmocka_unit_test(test_over),	   cmocka_unit_test(test_hugepages),
+		cmocka_unit_test(test_quiesce),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
