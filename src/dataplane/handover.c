@@ -151,7 +151,9 @@ int plane_handover(struct plane_handover *ho, struct error *err)
 
 	ho->moved = ho->stopped = false;
 	ho->stop_ns = ho->start_ns = 0;
-	rc = prepare(ho, &to, err);
+	rc = ho->to ? check_features(ho, ho->to, err) : prepare(ho, &to, err);
+	if (rc == 0 && ho->to)
+		to = ho->to;
 	ho->prepare_ns = clock_ns() - begin;
 	if (!to)
 		return error_prefix(err, rc, "%s stays on %s", ho->params->id,
@@ -159,13 +161,15 @@ int plane_handover(struct plane_handover *ho, struct error *err)
 	if (ho->start)
 		rc = move_rings(ho, to, err);
 	if (rc) {
-		to->ops->close(to);
+		if (!ho->to)
+			to->ops->close(to);
 		ho->moved = false;
 		return error_prefix(err, rc, "%s stays on %s", ho->params->id,
 				    ho->plane->ops->name);
 	}
 	keep_counters(ho);
-	ho->plane->ops->close(ho->plane);
+	if (!ho->to)
+		ho->plane->ops->close(ho->plane);
 	ho->plane = to;
 	if (ho->start && ho->moved && to->ops->announce)
 		to->ops->announce(to);

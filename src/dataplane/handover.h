@@ -11,6 +11,7 @@ struct plane_handover {
 	/* In. */
 	const char *backend; /* where to: backend= and its keys */
 	const struct options *opts;
+	struct plane *to; /* instead of these: open already; nothing is opened or closed then */
 	const struct plane_params *params;
 	struct virtio_features need; /* what the guest was offered, or has acknowledged */
 	struct plane_start *start;   /* as the old plane runs; states are set. NULL: not started */
@@ -29,7 +30,7 @@ struct plane_handover {
 };
 
 /**
- * Moves it. Returns 0 with ho->plane the new plane, or a negative errno with err set; the old
+ * Moves it. With `to` that plane counts as the same attachment point. Returns 0 with ho->plane the new plane, or a negative errno with err set; the old
  * plane is then running again from where it was (or, if it could not, ho->stopped is set). Between
  * two planes on the same TAP the interface stays open, and no frame is lost.
  */

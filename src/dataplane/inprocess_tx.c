@@ -143,8 +143,8 @@ static unsigned tx_full(struct inproc_pair *pair, unsigned nframes, unsigned sen
 	} else {
 		pair->tx_futile++;
 	}
-	pair->tx_retry = now + TX_RETRY_NS;
-	if (now - pair->tx_full_since < TX_FULL_NS)
+	pair->tx_retry = now + (TX_RETRY_NS << MIN(pair->tx_futile / 64, 6U));
+	if (pair->p->hn->patient || now - pair->tx_full_since < TX_FULL_NS)
 		return pair->tx_of[sent];
 	for (unsigned i = sent; i < nframes; i++)
 		pair->tx_verdict[pair->tx_of[i]] = PLANE_DROP_BACKEND;

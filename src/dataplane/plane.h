@@ -232,6 +232,13 @@ struct plane_ops {
 	 */
 	int (*capture)(struct plane *plane, struct capture *capture);
 
+	/**
+	 * Has it see that memory from here on instead of the one it has, running or not. The regions
+	 * that its rings are in must be in both. On failure it has the new one all the same, and
+	 * can be given the old one back. NULL where the plane cannot: it cannot be behind a relay.
+	 */
+	int (*use_memory)(struct plane *plane, struct guest_mem *mem, struct error *err);
+
 	/** The frame back-end that it uses, which another plane may share; NULL, or NULL: none. */
 	struct hostnet *(*frames)(struct plane *plane);
 

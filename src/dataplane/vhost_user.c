@@ -23,7 +23,6 @@
  * then is given up like one that is gone. It may still be there, and go on when it wakes up: that
  * cannot be helped, since its memory cannot be taken from it.
  */
-#define OP_MS		   1000
 #define LINK_DOWN_AFTER_MS 1000
 #define SERVER_WAIT_MS	   10000
 
@@ -500,5 +499,6 @@ const struct plane_ops vhost_user_ops = {
 	.attachment = vu_attachment,
 	.is_at = vu_is_at,
 	.announce = vu_announce,
+	.use_memory = vu_use_memory,
 	.close = vu_close,
 };

@@ -83,6 +83,8 @@ struct vu_plane {
 	bool link_told_down;
 };
 
+#define OP_MS 1000 /* for all requests of one operation in the control thread */
+
 /* Bits that concern the back-end, and those of them that it must have if the guest uses them. */
 #define VU_BACKEND_BITS (VHOST_RING_FEATURES | VHOST_FRAME_FEATURES)
 #define VU_MUST_BITS	(VU_BACKEND_BITS & ~PLANE_OPTIONAL_FEATURES & ~(1ULL << VIRTIO_F_RING_RESET))
@@ -99,6 +101,9 @@ void vu_nudge(struct vu_plane *p);
 void vu_rings_lost(struct vu_plane *p);
 
 struct vhost_user_ring vu_ring_args(const struct vu_ring *r);
+
+/** plane_ops.use_memory. */
+int vu_use_memory(struct plane *plane, struct guest_mem *mem, struct error *err);
 
 /** Memory table and dirty log. */
 int vu_give_memory(struct vu_plane *p, const struct mem_table *table, struct error *err);

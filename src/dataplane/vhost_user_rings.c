@@ -94,6 +94,34 @@ int vu_give_memory(struct vu_plane *p, const struct mem_table *table, struct err
 	return rc == 0 ? vhost_user_set_log(&p->fe, table, err) : rc;
 }
 
+/* Whether there is a back-end, which has carried out all that it was told. */
+static bool is_there(struct vu_plane *p)
+{
+	struct error err;
+
+	vhost_user_within(&p->fe, OP_MS);
+	if (p->state == VU_UP && vhost_user_barrier(&p->fe, &err))
+		vu_op_failed(p, &err);
+	return p->state == VU_UP;
+}
+
+/* A back-end that does not take it is let go by the listener: here that is an error. */
+int vu_use_memory(struct plane *plane, struct guest_mem *mem, struct error *err)
+{
+	struct vu_plane *p = container_of(plane, struct vu_plane, plane);
+	bool was_there;
+	int rc;
+
+	vu_link_settle(p);
+	was_there = is_there(p);
+	rc = guest_mem_move_listener(p->mem, mem, &p->listener, err);
+	p->mem = mem;
+	if (rc == 0 && was_there && !is_there(p))
+		return error_set(err, -ECONNRESET, "%s: the back-end does not take other memory",
+				 p->path);
+	return rc;
+}
+
 static unsigned largest_ring(const struct vu_plane *p)
 {
 	unsigned size = 0;

@@ -431,6 +431,15 @@ static bool vd_is_at(struct plane *plane, const struct options *opts)
 	return path && !strcmp(path, to_vd(plane)->vdpa.vk.name);
 }
 
+static int vd_use_memory(struct plane *plane, struct guest_mem *mem, struct error *err)
+{
+	struct vd_plane *p = to_vd(plane);
+	struct guest_mem *old = p->mem;
+
+	p->mem = mem;
+	return guest_mem_move_listener(old, mem, &p->listener, err);
+}
+
 static int vd_probe(struct error *err)
 {
 	glob_t g = {0};
@@ -473,5 +482,6 @@ const struct plane_ops vhost_vdpa_ops = {
 	.unknown = "frames are counted by the device, if it counts them: see vdpa dev vstats show",
 	.attachment = vd_attachment,
 	.is_at = vd_is_at,
+	.use_memory = vd_use_memory,
 	.close = vd_close,
 };

@@ -2,7 +2,8 @@
 /*
  * Captures of a virtio-net: its plane records what it moves. Where the plane sees no frames, because
  * others move them, the NIC moves to this process's workers on the same attachment point for as long
- * as the capture runs, and back.
+ * as the capture runs, and back: of vhost-net they take over the TAP, and before any other plane
+ * comes a relay (dataplane/relay.h).
  */
 #include "device/virtio_net.h"
 
@@ -11,6 +12,7 @@
 #include <unistd.h>
 
 #include "base/log.h"
+#include "dataplane/relay.h"
 #include "net/capture.h"
 
 static struct virtio_net *net_of(struct nic *nic)
@@ -54,12 +56,6 @@ static int move_here(struct virtio_net *net, struct error *err)
 	int ret;
 
 	virtio_net_state(&net->nic, &state);
-	if (strcmp(net->backend, "vhost-net") != 0)
-		return error_set(
-			err, -ENOTSUP,
-			"%s: nobody here sees the frames of backend=%s: capture where they "
-			"come out, or move the NIC to another back-end first",
-			net->nic.pci.id, net->backend);
 	if (options_set(&opts, "ifname", state.attachment))
 		ret = error_set(err, -ENOMEM, "%s: out of memory", net->nic.pci.id);
 	else
@@ -68,11 +64,43 @@ static int move_here(struct virtio_net *net, struct error *err)
 	return ret;
 }
 
+static int relay(struct virtio_net *net, struct error *err)
+{
+	struct plane_params params = virtio_net_plane_params(net);
+	struct plane *relay, *behind = net->plane;
+	int ret = plane_relay_open(behind, &params, &relay, err);
+
+	if (ret)
+		return error_prefix(err, ret, "cannot capture");
+	ret = virtio_net_move_to(net, relay, err);
+	if (ret && net->plane == behind)
+		plane_relay_leave(relay);
+	return ret;
+}
+
+/*
+ * A back-end that goes away in the middle makes the first attempt fail, and is waited for by the
+ * second.
+ */
+static int end_relay(struct virtio_net *net, struct plane *behind, struct error *err)
+{
+	struct plane *relay = net->plane;
+	int ret = virtio_net_move_to(net, behind, err);
+
+	if (ret)
+		ret = virtio_net_move_to(net, behind, err);
+	if (ret == 0)
+		plane_relay_leave(relay);
+	return ret;
+}
+
 static int move_back(struct virtio_net *net, struct error *err)
 {
+	struct plane *behind = plane_relay_behind(net->plane);
 	struct options opts = net->captured_on;
 	struct nic_switch result;
-	int ret = virtio_net_move(net, "vhost-net", &opts, &result, err);
+	int ret = behind ? end_relay(net, behind, err)
+			 : virtio_net_move(net, "vhost-net", &opts, &result, err);
 
 	options_free(&net->captured_on);
 	net->capture_moved = false;
@@ -84,8 +112,16 @@ static int begin(struct virtio_net *net, struct error *err)
 	struct options kept;
 	int ret;
 
-	if (net->plane->ops->capture)
+	if (net->plane->ops->capture) {
+		/* A relay may be left from a capture that found no way back. */
+		net->capture_moved = plane_relay_behind(net->plane);
 		return 0;
+	}
+	if (strcmp(net->backend, "vhost-net") != 0) {
+		ret = relay(net, err);
+		net->capture_moved = ret == 0;
+		return ret;
+	}
 	kept = net->kept;
 	net->kept = (struct options){0};
 	ret = move_here(net, err);

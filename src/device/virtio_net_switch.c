@@ -90,9 +90,9 @@ static void tell(struct virtio_net *net, const struct nic_state *from,
 		   from->plane, net->plane->ops->name, (unsigned long long)(gap / NSEC_PER_USEC));
 }
 
-/* The move itself; also for a capture, which comes and goes by itself. */
-int virtio_net_move(struct virtio_net *net, const char *backend, const struct options *opts,
-		    struct nic_switch *result, struct error *err)
+/* What is the same of all moves: to a plane that is open, or to a back-end. */
+static int move(struct virtio_net *net, struct plane *to, const char *backend,
+		const struct options *opts, struct nic_switch *result, struct error *err)
 {
 	struct plane_params params = virtio_net_plane_params(net);
 	struct plane_start start = {
@@ -104,17 +104,16 @@ int virtio_net_move(struct virtio_net *net, const char *backend, const struct op
 	struct plane_handover ho = {
 		.backend = backend,
 		.opts = opts,
+		.to = to,
 		.params = &params,
 		.need = needed(net),
 		.start = net->plane_running ? &start : NULL,
 		.plane = net->plane,
 		.past = net->past,
 	};
-	struct nic_state from;
 	int ret;
 
 	params.patience_ms = PATIENCE_MS;
-	virtio_net_state(&net->nic, &from);
 	net->switching = true;
 	ret = plane_handover(&ho, err);
 	net->switching = false;
@@ -124,17 +123,48 @@ int virtio_net_move(struct virtio_net *net, const char *backend, const struct op
 	result->prepare_ns = ho.prepare_ns;
 	result->stop_ns = ho.stop_ns;
 	result->start_ns = ho.start_ns;
+	return ret;
+}
+
+static void moved(struct virtio_net *net, const struct nic_state *from,
+		  const struct nic_switch *result)
+{
+	if (no_driver(net))
+		virtio_net_offer(net);
+	virtio_net_link_update(net, result->moved);
+	tell(net, from, result);
+}
+
+/* The move itself; also for a capture, which comes and goes by itself. */
+int virtio_net_move(struct virtio_net *net, const char *backend, const struct options *opts,
+		    struct nic_switch *result, struct error *err)
+{
+	struct nic_state from;
+	int ret;
+
+	virtio_net_state(&net->nic, &from);
+	ret = move(net, NULL, backend, opts, result, err);
 	if (ret)
 		return ret;
 	snprintf(net->backend, sizeof(net->backend), "%s", backend);
 	if (virtio_net_keep_options(net, opts))
 		log_warn("%s: out of memory: a capture will not find the way back",
 			 net->nic.pci.id);
-	if (no_driver(net))
-		virtio_net_offer(net);
-	virtio_net_link_update(net, ho.moved);
-	tell(net, &from, result);
+	moved(net, &from, result);
 	return 0;
+}
+
+int virtio_net_move_to(struct virtio_net *net, struct plane *to, struct error *err)
+{
+	struct nic_switch result;
+	struct nic_state from;
+	int ret;
+
+	virtio_net_state(&net->nic, &from);
+	ret = move(net, to, NULL, NULL, &result, err);
+	if (ret == 0)
+		moved(net, &from, &result);
+	return ret;
 }
 
 int virtio_net_set_backend(struct nic *nic, const char *backend, const struct options *opts,

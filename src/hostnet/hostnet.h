@@ -128,6 +128,7 @@ struct hostnet {
 	uint32_t offloads_rx; /* … and could hand over unfinished (what set_offloads may name) */
 	unsigned queues;      /* pairs it really has */
 	unsigned mtu;
+	bool patient;	 /* what it does not take waits in the guest's ring, however long */
 	unsigned shares; /* owners besides the first: see hostnet_share() */
 };
 

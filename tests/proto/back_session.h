@@ -70,7 +70,7 @@ static inline void flow_resume(struct pb *pb, struct flow *f)
 	assert_true(all);
 }
 
-static inline void make_path(char path[64])
+static inline void make_socket_path(char path[64])
 {
 	char dir[] = "/tmp/vu-back-XXXXXX";
 
@@ -78,7 +78,7 @@ static inline void make_path(char path[64])
 	snprintf(path, 64, "%s/sock", dir);
 }
 
-static inline void drop_path(char path[64])
+static inline void drop_socket_path(char path[64])
 {
 	unlink(path);
 	*strrchr(path, '/') = 0;
@@ -97,7 +97,7 @@ static inline void session_open(struct session *s, unsigned pairs, bool packed, 
 	char opts[128];
 
 	memset(&s->f, 0, sizeof(s->f));
-	make_path(s->path);
+	make_socket_path(s->path);
 	echo_init(&s->echo, s->path, server);
 	echo_up(&s->echo);
 	pb_init(&s->pb, pairs, 256, packed);
@@ -113,7 +113,7 @@ static inline void session_close(struct session *s)
 	pb_close(&s->pb);
 	echo_done(&s->echo);
 	pb_done(&s->pb);
-	drop_path(s->path);
+	drop_socket_path(s->path);
 }
 
 #endif

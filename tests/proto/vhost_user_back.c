@@ -103,7 +103,7 @@ static void killed(bool packed)
 	struct pb pb;
 	pid_t pid;
 
-	make_path(path);
+	make_socket_path(path);
 	pid = spawn_echo(path, true);
 	pb_init(&pb, 2, 256, packed);
 	snprintf(opts, sizeof(opts), "socket=%s,wait=60000,link-down-after=100", path);
@@ -127,7 +127,7 @@ static void killed(bool packed)
 	pb_done(&pb);
 	kill(pid, SIGKILL);
 	waitpid(pid, NULL, 0);
-	drop_path(path);
+	drop_socket_path(path);
 }
 
 static void test_killed(void **state)
