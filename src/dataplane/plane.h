@@ -87,6 +87,7 @@ struct plane_start {
 	struct plane_queue *queues;	 /* 2 * queue_pairs */
 	unsigned nqueues;
 	const struct plane_net_config *config;
+	bool relayed; /* they are a relay's, not the guest's: no doorbell of its is for them */
 };
 
 /** Why a frame ended in the plane; a closed list, plane_drop_name() explains each. */

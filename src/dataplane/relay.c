@@ -66,6 +66,7 @@ static int relay_start(struct plane *plane, const struct plane_start *start, str
 		return error_set(err, -EINVAL, "%s: %u queues, the relay has %u", r->id,
 				 start->nqueues, r->nqueues);
 	behind.queues = r->queues;
+	behind.relayed = true;
 	rc = relay_port_renew(r->port, start, r->queues, err);
 	if (rc == 0)
 		rc = r->behind->ops->start(r->behind, &behind, err);

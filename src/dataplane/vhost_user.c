@@ -306,6 +306,7 @@ static int vu_start(struct plane *plane, const struct plane_start *start, struct
 			r->q = start->queues[i];
 	}
 	p->started = true;
+	p->relayed = start->relayed;
 	if (p->state != VU_UP)
 		return 0; /* the next back-end gets it all */
 	vhost_user_within(&p->fe, OP_MS);

@@ -51,6 +51,7 @@ struct vu_plane {
 	unsigned active_pairs;
 	bool nic_link_up;
 	bool started;
+	bool relayed; /* the rings are not the guest's */
 	bool server;
 	uint8_t mac[6];
 	struct vhost_user_inflight_region inflight;

@@ -19,6 +19,8 @@
  * connection ends, the page is taken out first; a kick that is still in it by then is made up for by
  * the one that every ring gets when it is given to somebody again.
  *
+ * While the ring is a relay's, the guest's kicks are not for it, and it is kicked by its eventfd alone.
+ *
  * The message can come at any time after the introduction, also while we wait for an answer, and so
  * in the helper: there the page is only mapped, and vu_doorbell_put() follows when the ring is the
  * back-end's (page_new).
@@ -73,7 +75,7 @@ int vu_doorbell_put(struct vu_ring *r)
 	void *page = r->page_new;
 	int rc;
 
-	if (!r->set || !page)
+	if (!r->set || !page || r->p->relayed)
 		return 0;
 	r->page_new = NULL;
 	vu_doorbell_drop(r);
