@@ -4,6 +4,7 @@
 # bare guest of guest.S) and CLI_TMP (a folder of their own) set. A result is one line: "ok NAME",
 # "not ok NAME: reason" or "skip NAME: reason".
 
+: "${CLI_TMP:?is not set: use tests/cli/run-all BUILD_DIR TEST}"
 test_name=$(basename "$0" .test)
 ok() { echo "ok $test_name/$1"; }
 not_ok() { echo "not ok $test_name/$1: ${*:2}"; }
