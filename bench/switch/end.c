@@ -51,21 +51,42 @@ static void place_ring(struct vring_config *cfg, const struct end_setup *setup, 
 	*at = ALIGN_UP(cfg->device + vring_device_bytes(cfg), 4096);
 }
 
+static void place_buffers(struct end *e, struct end_queue *q, uint32_t len, uint64_t *at)
+{
+	q->gpa = *at;
+	q->stride = e->setup.tso ? END_BIG : END_STRIDE;
+	q->writable = !len;
+	q->sg = (struct vdrv_sg){q->gpa + END_ROOM, len ? len : q->stride - END_ROOM};
+	*at = ALIGN_UP(q->gpa + (uint64_t)e->nbufs * q->stride, 4096);
+}
+
+static int start_driver(struct end *e, struct end_queue *q, struct error *err)
+{
+	const struct mem_table *table = guest_mem_table(e->mem);
+	int ret;
+
+	q->base = mem_translate(table, q->gpa, 1, MEM_WRITE);
+	if (!q->drv) {
+		lean_start(&q->lean, &q->cfg, table, q->sg.gpa, q->stride, q->sg.len, q->writable);
+		return 0;
+	}
+	ret = vdrv_start(q->drv, &q->cfg, table, err);
+	if (!ret)
+		vdrv_disable_calls(q->drv);
+	return ret;
+}
+
 static int make_memory(struct end *e, struct error *err)
 {
 	struct mem_ram_options huge = {.hugepages = true, .prealloc = true};
-	uint64_t at, size;
-	const struct mem_table *table;
+	uint64_t at = 2 * MIB, size;
 	int ret;
 
-	at = 2 * MIB;
-	place_ring(&e->tx_cfg, &e->setup, &at);
-	place_ring(&e->rx_cfg, &e->setup, &at);
-	e->nbufs = e->setup.ring;
-	e->stride = e->setup.tso ? END_BIG : END_STRIDE;
-	e->tx_gpa = at;
-	e->rx_gpa = ALIGN_UP(at + (uint64_t)e->nbufs * e->stride, 4096);
-	size = ALIGN_UP(e->rx_gpa + (uint64_t)e->nbufs * e->stride, 2 * MIB) - 2 * MIB;
+	place_ring(&e->tx.cfg, &e->setup, &at);
+	place_ring(&e->rx.cfg, &e->setup, &at);
+	place_buffers(e, &e->tx, END_HDR + e->setup.size, &at);
+	place_buffers(e, &e->rx, 0, &at);
+	size = ALIGN_UP(at, 2 * MIB) - 2 * MIB;
 	e->mem = guest_mem_create(err);
 	if (!e->mem)
 		return err->code;
@@ -74,20 +95,15 @@ static int make_memory(struct end *e, struct error *err)
 		huge.hugepages = false;
 		ret = guest_mem_add_ram(e->mem, "load", 2 * MIB, size, &huge, err);
 	}
-	if (ret)
-		return ret;
-	table = guest_mem_table(e->mem);
-	e->tx_base = mem_translate(table, e->tx_gpa, 1, MEM_WRITE);
-	e->rx_base = mem_translate(table, e->rx_gpa, 1, MEM_WRITE);
-	ret = vdrv_start(e->tx, &e->tx_cfg, table, err);
-	return ret ? ret : vdrv_start(e->rx, &e->rx_cfg, table, err);
+	if (!ret)
+		ret = start_driver(e, &e->tx, err);
+	return ret ? ret : start_driver(e, &e->rx, err);
 }
 
-static int give_ring(struct end *e, unsigned index, const struct vring_config *cfg, int kick,
-		     int call, struct error *err)
+static int give_ring(struct end *e, unsigned index, const struct end_queue *q, struct error *err)
 {
 	const struct vring_state state = VRING_STATE_INIT;
-	const struct vhost_user_ring ring = {index, cfg, &state, kick, call, -1};
+	const struct vhost_user_ring ring = {index, &q->cfg, &state, q->kick, q->call, -1};
 
 	return vhost_user_set_ring(&e->fe, &ring, guest_mem_table(e->mem), err);
 }
@@ -110,9 +126,9 @@ static int give_all(struct end *e, struct error *err)
 	if (!ret)
 		ret = vhost_user_set_memory(&e->fe, guest_mem_table(e->mem), err);
 	if (!ret)
-		ret = give_ring(e, 0, &e->rx_cfg, e->rx_kick, e->rx_call, err);
+		ret = give_ring(e, 0, &e->rx, err);
 	if (!ret)
-		ret = give_ring(e, 1, &e->tx_cfg, e->tx_kick, e->tx_call, err);
+		ret = give_ring(e, 1, &e->tx, err);
 	for (unsigned i = 0; i < 2 && !ret; i++)
 		ret = vhost_user_enable_ring(&e->fe, i, true, err);
 	if (!ret) /* ACKNOWLEDGE, DRIVER, FEATURES_OK, DRIVER_OK */
@@ -122,38 +138,30 @@ static int give_all(struct end *e, struct error *err)
 
 static void post(struct end *e)
 {
-	const struct mem_table *table = guest_mem_table(e->mem);
-
-	if (!e->setup.packed) {
-		lean_start(&e->tx_lean, &e->tx_cfg, table, e->tx_gpa + END_ROOM, e->stride,
-			   END_HDR + e->setup.size, false);
-		lean_start(&e->rx_lean, &e->rx_cfg, table, e->rx_gpa + END_ROOM, e->stride,
-			   e->stride - END_ROOM, true);
-	}
 	for (unsigned i = 0; i < e->nbufs; i++) {
-		end_rx_put(e, i);
+		end_put(&e->rx, i);
 		e->free[e->nfree++] = e->nbufs - 1 - i;
 	}
-	if (e->setup.packed) {
-		vdrv_disable_calls(e->rx);
-		vdrv_disable_calls(e->tx);
-	}
-	end_publish(e->rx, &e->rx_lean, e->setup.packed, e->rx_kick);
+	end_publish(&e->rx);
+}
+
+static bool make_queue(struct end_queue *q, bool in_order)
+{
+	q->kick = eventfd(0, EFD_NONBLOCK | EFD_CLOEXEC);
+	q->call = eventfd(0, EFD_NONBLOCK | EFD_CLOEXEC);
+	if (in_order)
+		q->drv = vdrv_create();
+	return q->kick >= 0 && q->call >= 0 && (q->drv || !in_order);
 }
 
 int end_open(struct end *e, const struct end_setup *setup, struct error *err)
 {
 	int ret, fd;
 
-	*e = (struct end){.setup = *setup};
-	e->tx = vdrv_create();
-	e->rx = vdrv_create();
+	*e = (struct end){.setup = *setup, .nbufs = setup->ring};
 	e->latency = calloc(LAT_COUNT, sizeof(*e->latency));
-	e->tx_kick = eventfd(0, EFD_NONBLOCK | EFD_CLOEXEC);
-	e->tx_call = eventfd(0, EFD_NONBLOCK | EFD_CLOEXEC);
-	e->rx_kick = eventfd(0, EFD_NONBLOCK | EFD_CLOEXEC);
-	e->rx_call = eventfd(0, EFD_NONBLOCK | EFD_CLOEXEC);
-	if (!e->tx || !e->rx || !e->latency || e->rx_call < 0)
+	if (!e->latency || !make_queue(&e->tx, setup->in_order) ||
+	    !make_queue(&e->rx, setup->in_order))
 		return error_set(err, -ENOMEM, "%s: out of memory", setup->path);
 	vhost_user_frontend_init(&e->fe, setup->path);
 	ret = make_memory(e, err);
@@ -171,8 +179,8 @@ int end_open(struct end *e, const struct end_setup *setup, struct error *err)
 void end_close(struct end *e)
 {
 	vhost_user_hang_up(&e->fe);
-	vdrv_free(e->tx);
-	vdrv_free(e->rx);
+	vdrv_free(e->tx.drv);
+	vdrv_free(e->rx.drv);
 	if (e->mem)
 		guest_mem_destroy(e->mem);
 	free(e->latency);

@@ -64,7 +64,7 @@ static const struct net_offload left_to_do = {
 unsigned frames_fill(struct end *e, unsigned which)
 {
 	for (unsigned i = 0; i < e->nbufs; i++) {
-		uint8_t *f = end_tx_frame(e, i);
+		uint8_t *f = end_frame(&e->tx, i);
 
 		memset(f - END_HDR, 0, END_HDR);
 		for (unsigned k = 0; k < e->setup.size; k++)

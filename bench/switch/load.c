@@ -54,8 +54,9 @@ static uint64_t calibrate(void)
 static void reclaim(struct end *e)
 {
 	unsigned buf;
+	uint32_t len;
 
-	while (e->nfree < e->nbufs && end_tx_get(e, &buf))
+	while (e->nfree < e->nbufs && end_get(&e->tx, &buf, &len))
 		e->free[e->nfree++] = buf;
 }
 
@@ -69,7 +70,7 @@ static unsigned send(struct load *l, unsigned which, unsigned n, uint64_t now)
 	n = MIN(n, e->nfree);
 	for (unsigned i = 0; i < n; i++) {
 		unsigned buf = e->free[--e->nfree];
-		uint8_t *f = end_tx_frame(e, buf);
+		uint8_t *f = end_frame(&e->tx, buf);
 
 		store_le32(f + l->at + FRAME_SEQ, e->next_seq);
 		store_le64(f + l->at + FRAME_TIME, now);
@@ -81,10 +82,10 @@ static unsigned send(struct load *l, unsigned which, unsigned n, uint64_t now)
 			frames_put_mac(f + 6, which, e->next_seq % l->macs);
 		}
 		e->next_seq++;
-		end_tx_put(e, buf);
+		end_put(&e->tx, buf);
 	}
 	if (n)
-		end_publish(e->tx, &e->tx_lean, e->setup.packed, e->tx_kick);
+		end_publish(&e->tx);
 	e->sent += n;
 	return n;
 }
@@ -125,16 +126,16 @@ static void take(struct load *l, unsigned which, uint64_t now)
 	uint32_t lens[BURST];
 
 	for (; n < BURST; n++) {
-		if (!end_rx_get(e, &bufs[n], &lens[n]))
+		if (!end_get(&e->rx, &bufs[n], &lens[n]))
 			break;
-		__builtin_prefetch(end_rx_frame(e, bufs[n]));
+		__builtin_prefetch(end_frame(&e->rx, bufs[n]));
 	}
 	for (unsigned i = 0; i < n; i++) {
-		look_at(l, e, end_rx_frame(e, bufs[i]), lens[i] - END_HDR, now);
-		end_rx_put(e, bufs[i]);
+		look_at(l, e, end_frame(&e->rx, bufs[i]), lens[i] - END_HDR, now);
+		end_put(&e->rx, bufs[i]);
 	}
 	if (n)
-		end_publish(e->rx, &e->rx_lean, e->setup.packed, e->rx_kick);
+		end_publish(&e->rx);
 }
 
 /* Frames of one direction that are neither there nor lost. */

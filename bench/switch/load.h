@@ -29,17 +29,25 @@ struct end_setup {
 	unsigned ring, size; /* buffers; bytes of a frame */
 };
 
+/* One queue. Its driver is the lean one, or with IN_ORDER vring/driver.h. */
+struct end_queue {
+	struct vdrv *drv; /* NULL: lean */
+	struct lean lean;
+	struct vring_config cfg;
+	int kick, call;
+	uint64_t gpa;	   /* of the buffers */
+	uint8_t *base;	   /* the same, mapped */
+	uint32_t stride;   /* from one to the next */
+	struct vdrv_sg sg; /* the first */
+	bool writable;
+};
+
 struct end {
 	struct vhost_user_frontend fe;
 	struct end_setup setup;
 	struct guest_mem *mem;
-	struct vdrv *tx, *rx;	      /* packed rings */
-	struct lean tx_lean, rx_lean; /* split ones */
-	struct vring_config tx_cfg, rx_cfg;
-	int tx_kick, tx_call, rx_kick, rx_call;
-	uint64_t tx_gpa, rx_gpa;
-	uint8_t *tx_base, *rx_base; /* the same, mapped */
-	unsigned nbufs, stride;
+	struct end_queue tx, rx;
+	unsigned nbufs;
 	unsigned free[END_RING], nfree; /* transmit buffers, last in, first out: warm */
 
 	uint32_t next_seq, want_seq;
@@ -52,69 +60,41 @@ int end_open(struct end *e, const struct end_setup *setup, struct error *err);
 void end_close(struct end *e);
 
 /** Takes a buffer back: false if there is none. */
-static inline bool end_get(struct vdrv *drv, struct lean *lean, bool packed, unsigned *buf,
-			   uint32_t *len)
+static inline bool end_get(struct end_queue *q, unsigned *buf, uint32_t *len)
 {
 	void *cookie;
 
-	if (!packed)
-		return lean_get(lean, buf, len);
-	if (vdrv_get(drv, &cookie, len) != 1)
+	if (likely(!q->drv))
+		return lean_get(&q->lean, buf, len);
+	if (vdrv_get(q->drv, &cookie, len) != 1)
 		return false;
 	*buf = (unsigned)(uintptr_t)cookie - 1;
 	return true;
 }
 
-static inline bool end_tx_get(struct end *e, unsigned *buf)
-{
-	uint32_t len;
-
-	return end_get(e->tx, &e->tx_lean, e->setup.packed, buf, &len);
-}
-
-static inline bool end_rx_get(struct end *e, unsigned *buf, uint32_t *len)
-{
-	return end_get(e->rx, &e->rx_lean, e->setup.packed, buf, len);
-}
-
 /** Gives the device a frame, or a receive buffer. */
-static inline void end_tx_put(struct end *e, unsigned buf)
+static inline void end_put(struct end_queue *q, unsigned buf)
 {
-	struct vdrv_sg sg = {e->tx_gpa + (uint64_t)buf * e->stride + END_ROOM,
-			     END_HDR + e->setup.size};
+	struct vdrv_sg sg = q->sg;
 
-	if (e->setup.packed)
-		vdrv_add(e->tx, &sg, 1, 0, false, 0, (void *)(uintptr_t)(buf + 1));
-	else
-		lean_put(&e->tx_lean, buf);
+	if (likely(!q->drv)) {
+		lean_put(&q->lean, buf);
+		return;
+	}
+	sg.gpa += (uint64_t)buf * q->stride;
+	vdrv_add(q->drv, &sg, !q->writable, q->writable, false, 0, (void *)(uintptr_t)(buf + 1));
 }
 
-static inline void end_rx_put(struct end *e, unsigned buf)
+static inline void end_publish(struct end_queue *q)
 {
-	struct vdrv_sg sg = {e->rx_gpa + (uint64_t)buf * e->stride + END_ROOM,
-			     e->stride - END_ROOM};
-
-	if (e->setup.packed)
-		vdrv_add(e->rx, &sg, 0, 1, false, 0, (void *)(uintptr_t)(buf + 1));
-	else
-		lean_put(&e->rx_lean, buf);
+	if (q->drv ? vdrv_publish(q->drv) : lean_publish(&q->lean))
+		eventfd_write(q->kick, 1);
 }
 
-static inline void end_publish(struct vdrv *drv, struct lean *lean, bool packed, int kick)
+/** The frame in buffer n. */
+static inline uint8_t *end_frame(const struct end_queue *q, unsigned n)
 {
-	if (packed ? vdrv_publish(drv) : lean_publish(lean))
-		eventfd_write(kick, 1);
-}
-
-/** The frame of transmit buffer n, and of receive buffer n. */
-static inline uint8_t *end_tx_frame(struct end *e, unsigned n)
-{
-	return e->tx_base + (uint64_t)n * e->stride + END_ROOM + END_HDR;
-}
-
-static inline uint8_t *end_rx_frame(struct end *e, unsigned n)
-{
-	return e->rx_base + (uint64_t)n * e->stride + END_ROOM + END_HDR;
+	return q->base + (uint64_t)n * q->stride + END_ROOM + END_HDR;
 }
 
 #define FRAME_SEQ  0U /* from where frames_fill() says: a sequence number, the time it was sent */
