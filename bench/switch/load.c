@@ -5,12 +5,13 @@
  *
  *	bench_switch_load SOCKET SOCKET [--seconds N] [--size BYTES] [--window FRAMES]
  *		[--rate FRAMES_PER_SECOND] [--macs N] [--packed] [--in-order] [--mergeable] [--cpu N]
- *		[--ring N] [--one-way] [--check] [--tso] [--listen]
+ *		[--ring N] [--one-way] [--check] [--tso] [--listen] [--verbose]
  *
  * At most --window frames are under way in each direction, so that a switch that keeps up loses
  * none. With --rate frames go out evenly spaced and latency is what is of interest. With --check
  * the whole of each frame is compared, not only its head. With --tso they are 64 KiB of TCP, whose
- * segmentation is left to do. With --listen it is the switch that connects. One line of JSON is printed.
+ * segmentation is left to do. With --listen it is the switch that connects. With --verbose it
+ * says when the switch has learnt. One line of JSON is printed.
  */
 #include "load.h"
 
@@ -285,20 +286,32 @@ static void usage(void)
 	fprintf(stderr, "usage: bench_switch_load SOCKET SOCKET [--seconds N] [--size BYTES] "
 			"[--window FRAMES] [--rate N] [--macs N] [--packed] [--in-order] "
 			"[--mergeable] [--ring N] [--cpu N] [--one-way] [--check] [--tso] "
-			"[--listen]\n");
+			"[--listen] [--verbose]\n");
 	exit(2);
 }
 
 int main(int argc, char **argv)
 {
-	static const struct option options[] = {
-		{"seconds", 1, NULL, 's'},  {"size", 1, NULL, 'l'},	 {"window", 1, NULL, 'w'},
-		{"rate", 1, NULL, 'r'},	    {"macs", 1, NULL, 'm'},	 {"packed", 0, NULL, 'p'},
-		{"in-order", 0, NULL, 'i'}, {"mergeable", 0, NULL, 'M'}, {"ring", 1, NULL, 'R'},
-		{"cpu", 1, NULL, 'c'},	    {"one-way", 0, NULL, 'o'},	 {"check", 0, NULL, 'C'},
-		{"tso", 0, NULL, 't'},	    {"listen", 0, NULL, 'L'},	 {0}};
+	static const struct option options[] = {{"seconds", 1, NULL, 's'},
+						{"size", 1, NULL, 'l'},
+						{"window", 1, NULL, 'w'},
+						{"rate", 1, NULL, 'r'},
+						{"macs", 1, NULL, 'm'},
+						{"packed", 0, NULL, 'p'},
+						{"in-order", 0, NULL, 'i'},
+						{"mergeable", 0, NULL, 'M'},
+						{"ring", 1, NULL, 'R'},
+						{"cpu", 1, NULL, 'c'},
+						{"one-way", 0, NULL, 'o'},
+						{"check", 0, NULL, 'C'},
+						{"tso", 0, NULL, 't'},
+						{"verbose", 0, NULL, 'v'},
+						{"tso", 0, NULL, 't'},
+						{"listen", 0, NULL, 'L'},
+						{0}};
 	static struct load l = {.size = 64, .window = 256, .macs = 1, .seconds = 3};
 	struct end_setup setup = {.ring = 256};
+	bool verbose = false;
 	struct error err;
 	uint64_t ns;
 
@@ -341,6 +354,9 @@ int main(int argc, char **argv)
 			setup.tso = true;
 			l.size = FRAME_TSO;
 			break;
+		case 'v':
+			verbose = true;
+			break;
 		case 'L':
 			setup.listen = true;
 			break;
@@ -367,7 +383,8 @@ int main(int argc, char **argv)
 	signal(SIGUSR1, end_now);
 	l.per_us = calibrate();
 	teach(&l);
-	fprintf(stderr, "the switch knows the addresses\n");
+	if (verbose)
+		fprintf(stderr, "the switch knows the addresses\n");
 	ns = clock_ns();
 	if (l.rate > 0) {
 		run_rate(&l, cycles() + (uint64_t)(l.seconds * 1e6) * l.per_us);
