@@ -17,6 +17,8 @@
  * Each region is a piece of a file mapped shared (a memfd for the VMM's own guests, whatever a
  * front-end passed for the switch), so that it can be handed to any other plane at any time.
  */
+#define MEM_PAGE_SIZE 4096ULL
+
 struct mem_region {
 	uint64_t gpa;	    /* guest-physical address of the first byte */
 	uint64_t size;	    /* bytes */
@@ -25,6 +27,21 @@ struct mem_region {
 	uint64_t fd_offset; /* of the first byte in fd */
 	uint64_t user_addr; /* the owner's own address of it: vhost-user's userspace_addr */
 	bool readonly;	    /* the guest may not have us write there */
+	/*
+	 * Where pages are still on their way, those that have come: a bit each, counted from the page that
+	 * hva is in, which only ever get set. NULL: all are there.
+	 */
+	const uint64_t *arrived;
+};
+
+/** Memory whose pages are still on their way; see mem_table. */
+struct mem_late {
+	/**
+	 * Told of each page that is missing, which is then passed over as if it were there. For finding
+	 * out, not for access. NULL: what is missing is a miss.
+	 */
+	void (*missing)(const struct mem_late *late, const struct mem_region *region, uint64_t gpa);
+	void *opaque;
 };
 
 struct mem_table {
@@ -37,6 +54,11 @@ struct mem_table {
 	 * this table. NULL: the addresses are guest-physical and all there are.
 	 */
 	const struct mem_table *physical;
+	/*
+	 * Not all pages are there yet. Then this table has no regions of its own: `physical` has them, and
+	 * each access goes the long way and looks first. NULL: all are.
+	 */
+	const struct mem_late *late;
 	struct mem_region regions[];
 };
 
@@ -63,6 +85,9 @@ static inline bool mem_region_holds(const struct mem_region *region, uint64_t gp
 
 /** The region that holds all of [gpa, gpa + len), or NULL. */
 const struct mem_region *mem_find(const struct mem_table *table, uint64_t gpa, uint64_t len);
+
+/** The first address in [gpa, gpa + len), which region holds, whose page is missing; or gpa + len. */
+uint64_t mem_find_missing(const struct mem_region *region, uint64_t gpa, uint64_t len);
 
 /** The region that holds all of [user, user + len) of its owner's addresses, or NULL. */
 const struct mem_region *mem_find_user(const struct mem_table *table, uint64_t user, uint64_t len);

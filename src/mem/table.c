@@ -91,6 +91,24 @@ static bool holds(uint64_t start, uint64_t size, uint64_t at, uint64_t len)
 	return at - start < size && len <= size - (at - start);
 }
 
+uint64_t mem_find_missing(const struct mem_region *region, uint64_t gpa, uint64_t len)
+{
+	uint64_t end = gpa + len, at = gpa;
+
+	while (region->arrived && at < end) {
+		uint64_t in = (uintptr_t)region->hva % MEM_PAGE_SIZE + (at - region->gpa);
+		uint64_t page = in / MEM_PAGE_SIZE;
+
+		if (!(__atomic_load_n(&region->arrived[page / 64], __ATOMIC_ACQUIRE) >> page % 64 &
+		      1))
+			return at;
+		if (end - at <= MEM_PAGE_SIZE - in % MEM_PAGE_SIZE)
+			break;
+		at += MEM_PAGE_SIZE - in % MEM_PAGE_SIZE;
+	}
+	return end;
+}
+
 const struct mem_region *mem_find_user(const struct mem_table *table, uint64_t user, uint64_t len)
 {
 	for (unsigned i = 0; i < table->count; i++) {

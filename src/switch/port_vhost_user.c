@@ -211,8 +211,11 @@ static void vhost_status(struct sw_port *port, char *text, size_t size)
 
 static int vhost_save(struct sw_port *port, struct parcel_out *p, struct error *err)
 {
-	vhost_backend_save(to_vhost(port)->be, p);
-	return 0;
+	int ret = vhost_backend_can_save(to_vhost(port)->be, err);
+
+	if (!ret)
+		vhost_backend_save(to_vhost(port)->be, p);
+	return ret;
 }
 
 static void vhost_hold(struct sw_port *port)

@@ -104,6 +104,8 @@ uint64_t back_protocol_offered(const struct vhost_backend *be)
 
 	for (unsigned i = 0; i < ARRAY_SIZE(always); i++)
 		bits |= BIT(always[i]);
+	if (back_postcopy_possible())
+		bits |= BIT(VHOST_USER_PROTOCOL_F_PAGEFAULT);
 	if (be->ops->announce)
 		bits |= BIT(VHOST_USER_PROTOCOL_F_RARP);
 	if (be->ops->mtu)

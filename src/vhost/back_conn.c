@@ -52,6 +52,9 @@ static back_handler *const handlers[VHOST_USER_REQUEST_MAX] = {
 	[VHOST_USER_IOTLB_MSG] = back_iotlb_msg,
 	[VHOST_USER_GET_CONFIG] = back_get_config,
 	[VHOST_USER_SET_CONFIG] = back_set_config,
+	[VHOST_USER_POSTCOPY_ADVISE] = back_postcopy_advise,
+	[VHOST_USER_POSTCOPY_LISTEN] = back_postcopy_listen,
+	[VHOST_USER_POSTCOPY_END] = back_postcopy_end,
 	[VHOST_USER_GET_INFLIGHT_FD] = back_get_inflight_fd,
 	[VHOST_USER_SET_INFLIGHT_FD] = back_set_inflight_fd,
 	[VHOST_USER_RESET_DEVICE] = back_reset_device,
@@ -108,12 +111,19 @@ static int acknowledge(struct vhost_backend *be, const struct vhost_user_msg *re
 	return reply(be, &msg, err);
 }
 
+/* Those are answered with the regions' addresses while post-copy lasts, and not acknowledged. */
+static bool answers_memory(const struct vhost_backend *be, uint32_t request)
+{
+	return back_postcopy_on(be) &&
+	       (request == VHOST_USER_SET_MEM_TABLE || request == VHOST_USER_ADD_MEM_REG);
+}
+
 /* A request whose form is right. */
 static int carry_out(struct vhost_backend *be, struct vhost_user_msg *msg, struct error *err)
 {
 	uint32_t request = msg->hdr.request;
 	bool replies = vhost_user_replies(VHOST_USER_CHANNEL_FRONTEND, request, be->protocol);
-	bool ack = !replies && wants_ack(be, msg);
+	bool memory = answers_memory(be, request), ack = !replies && !memory && wants_ack(be, msg);
 	int rc = handlers[request](be, msg, err);
 
 	if (rc && !ack)
@@ -122,7 +132,9 @@ static int carry_out(struct vhost_backend *be, struct vhost_user_msg *msg, struc
 		log_warn_limited("%s: refused: %s", be->name, err->text);
 	if (ack)
 		return acknowledge(be, msg, rc ? 1 : 0, err);
-	return replies ? reply(be, msg, err) : 0;
+	if (memory)
+		back_postcopy_answer(be, msg);
+	return replies || memory ? reply(be, msg, err) : 0;
 }
 
 int back_carry_out(struct vhost_backend *be, struct vhost_user_msg *msg, struct error *err)
@@ -138,8 +150,11 @@ int back_carry_out(struct vhost_backend *be, struct vhost_user_msg *msg, struct 
 static int handle(struct vhost_backend *be, struct error *err)
 {
 	struct vhost_user_msg *msg = &be->rx.msg;
-	int rc = vhost_user_check_request(VHOST_USER_CHANNEL_FRONTEND, msg, be->protocol, err);
+	int rc;
 
+	if (back_postcopy_registered(be, msg))
+		return back_rings_resume(be, err);
+	rc = vhost_user_check_request(VHOST_USER_CHANNEL_FRONTEND, msg, be->protocol, err);
 	if (rc == 0) {
 		log_debug("%s: %s", be->name,
 			  vhost_user_request_name(VHOST_USER_CHANNEL_FRONTEND, msg->hdr.request));
@@ -187,6 +202,7 @@ static void on_message(struct loop_fd *watch, uint32_t events)
 static void on_attention(struct loop_fd *watch, uint32_t events)
 {
 	struct vhost_backend *be = watch->opaque;
+	struct error err;
 
 	eventfd_read(watch->fd, &(eventfd_t){0});
 	if (atomic_exchange(&be->blocked, false)) {
@@ -195,6 +211,10 @@ static void on_attention(struct loop_fd *watch, uint32_t events)
 	}
 	if (back_mem_lost(be)) {
 		vhost_backend_hang_up(be, "it took memory away that was in use");
+		return;
+	}
+	if (back_postcopy_arrived(be, &err)) {
+		vhost_backend_hang_up(be, err.text);
 		return;
 	}
 	for (unsigned i = 0; i < be->nqueues && be->conn.fd >= 0; i++)
@@ -246,6 +266,7 @@ static void forget_front_end(struct vhost_backend *be)
 	back_rings_reset(be);
 	back_iotlb_drop(be);
 	back_mem_drop(be);
+	back_postcopy_drop(be);
 	back_log_drop(be);
 	back_inflight_drop(be);
 	if (be->request_fd >= 0)

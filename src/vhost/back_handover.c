@@ -139,6 +139,14 @@ static void thaw(struct vhost_backend *be)
 		log_error("%s: its front-end cannot be listened to any more", be->name);
 }
 
+int vhost_backend_can_save(const struct vhost_backend *be, struct error *err)
+{
+	if (back_postcopy_begun(be))
+		return error_set(err, -EBUSY, "%s: a guest is on its way to it (post-copy)",
+				 be->name);
+	return 0;
+}
+
 void vhost_backend_save(struct vhost_backend *be, struct parcel_out *p)
 {
 	struct saving s = {.p = p};

@@ -3,6 +3,7 @@
 #define VHOST_BACK_INTERNAL_H
 
 #include "vhost/back_map.h"
+#include "vhost/back_postcopy.h"
 #include "vhost/backend.h"
 #include "vhost/user_io.h"
 
@@ -10,7 +11,8 @@
  * The back-end from inside: see docs/vhost-user.md. back_conn.c holds the connection and hands
  * requests out, back_socket.c finds front-ends, back_mem.c has their memory, back_ring.c their
  * rings, back_inflight.c what these leave for a successor, back_log.c the dirty log, back_handover.c
- * what goes to another process and back_config.c what is left.
+ * what goes to another process, back_postcopy.c memory that is still on its way, and back_config.c what
+ * is left.
  */
 #define BACK_SLOTS_MAX	   64 /* memory regions */
 #define BACK_CONFIG_BYTES  24 /* struct virtio_net_config (virtio 1.2, 5.1.4) */
@@ -26,6 +28,7 @@ struct back_region {
 	struct back_map map;
 	void *at; /* its first byte, in map */
 	struct vhost_user_region wire;
+	struct back_late *late; /* while post-copy lasts; otherwise NULL */
 };
 
 struct back_queue {
@@ -49,7 +52,8 @@ struct back_queue {
 	/* The translation asked for last. */
 	uint64_t asked_iova, asked_at;
 	bool asked_write;
-	bool waiting; /* for it, before the next chain can be taken */
+	bool waiting;	/* for it, or for a page, before the next chain can be taken */
+	uint64_t lacks; /* that page's address */
 	_Atomic bool attention;
 
 	/* Signals to the front-end: see back_watch.c. */
@@ -100,6 +104,8 @@ struct vhost_backend {
 	struct mem_table *iotlb_table;
 	struct loop_timer iotlb_timer;
 
+	struct back_postcopy *post; /* from ADVISE to END; otherwise NULL */
+
 	/* Where rings leave what a successor must know; at NULL: nowhere. */
 	struct back_map inflight_map;
 	uint8_t *inflight;
@@ -127,6 +133,8 @@ static inline bool back_has(const struct vhost_backend *be, unsigned protocol_bi
 /** What rings are run on; NULL: nothing yet. */
 static inline const struct mem_table *back_ring_table(const struct vhost_backend *be)
 {
+	if (back_postcopy_on(be))
+		return back_postcopy_table(be);
 	return be->iotlb_table ? be->iotlb_table : be->table;
 }
 
@@ -169,6 +177,8 @@ int back_map_file(struct vhost_backend *be, int fd, uint64_t offset, uint64_t si
 /* back_mem.c */
 back_handler back_set_mem_table, back_add_mem_reg, back_rem_mem_reg, back_get_max_mem_slots;
 void back_mem_drop(struct vhost_backend *be);
+/** Post-copy is over: all memory is there, and rings go on in it. */
+int back_mem_arrived(struct vhost_backend *be, struct error *err);
 /** The front-end took memory away that was in use (mem/guard.h). */
 bool back_mem_lost(const struct vhost_backend *be);
 
@@ -201,6 +211,9 @@ void back_iotlb_retry(struct vhost_backend *be);
 /** Calls fn for each translation of memory that is there, as the message that told it. */
 void back_iotlb_each(const struct vhost_backend *be,
 		     void (*fn)(const struct vhost_user_iotlb *io, void *arg), void *arg);
+
+/* back_postcopy.c: see its header */
+back_handler back_postcopy_advise, back_postcopy_listen, back_postcopy_end;
 
 /* back_inflight.c */
 back_handler back_get_inflight_fd, back_set_inflight_fd;

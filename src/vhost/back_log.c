@@ -20,6 +20,8 @@ void back_log_apply(struct vhost_backend *be)
 
 	if (be->table)
 		be->table->dirty = log;
+	if (back_postcopy_on(be) && back_postcopy_table(be))
+		back_postcopy_table(be)->dirty = log;
 	if (be->iotlb_table)
 		be->iotlb_table->dirty = log;
 }

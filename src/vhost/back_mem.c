@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "vhost/back_internal.h"
 
+#include "base/log.h"
 #include "mem/guard.h"
 
 #include <errno.h>
@@ -24,6 +25,7 @@ static struct mem_table *make_table(struct vhost_backend *be, const struct back_
 			.hva = regions[i].at,
 			.fd = -1,
 			.user_addr = regions[i].wire.user_addr,
+			.arrived = regions[i].late ? regions[i].late->arrived : NULL,
 		};
 	if (mem_table_new(list, n, &table, err))
 		return NULL;
@@ -44,6 +46,8 @@ static int exchange(struct vhost_backend *be, struct back_region *regions, unsig
 	be->table = table;
 	be->regions = regions;
 	be->nregions = n;
+	if (back_postcopy_renew(be, err))
+		log_warn_limited("%s: %s", be->name, err->text); /* no ring runs until it can */
 	back_log_apply(be);
 	/* What rings there are then wait for their translations to be told anew. */
 	if (back_iotlb_renew(be, &why))
@@ -51,10 +55,16 @@ static int exchange(struct vhost_backend *be, struct back_region *regions, unsig
 	return 0;
 }
 
-static void unmap_all(struct back_region *regions, unsigned n)
+static void unmap(struct vhost_backend *be, struct back_region *region)
+{
+	back_postcopy_remove(be, region);
+	back_unmap(&region->map);
+}
+
+static void unmap_all(struct vhost_backend *be, struct back_region *regions, unsigned n)
 {
 	for (unsigned i = 0; i < n; i++)
-		back_unmap(&regions[i].map);
+		unmap(be, &regions[i]);
 	free(regions);
 }
 
@@ -62,7 +72,7 @@ void back_mem_drop(struct vhost_backend *be)
 {
 	mem_table_free(be->table);
 	be->table = NULL;
-	unmap_all(be->regions, be->nregions);
+	unmap_all(be, be->regions, be->nregions);
 	be->regions = NULL;
 	be->nregions = 0;
 }
@@ -74,6 +84,8 @@ static int map_region(struct vhost_backend *be, const struct vhost_user_region *
 			       err);
 
 	region->wire = *wire;
+	if (rc == 0)
+		rc = back_postcopy_add(be, region, err);
 	if (rc)
 		error_prefix(err, rc, "region at %#llx", (unsigned long long)wire->gpa);
 	return rc;
@@ -94,10 +106,10 @@ int back_set_mem_table(struct vhost_backend *be, struct vhost_user_msg *msg, str
 	if (rc == 0)
 		rc = exchange(be, regions, m->count, err);
 	if (rc) {
-		unmap_all(regions, i);
+		unmap_all(be, regions, i);
 		return rc;
 	}
-	unmap_all(old, old_n);
+	unmap_all(be, old, old_n);
 	return back_rings_resume(be, err);
 }
 
@@ -124,7 +136,7 @@ int back_add_mem_reg(struct vhost_backend *be, struct vhost_user_msg *msg, struc
 	if (rc == 0)
 		rc = exchange(be, regions, be->nregions + 1, err);
 	if (rc) {
-		back_unmap(&regions[be->nregions].map);
+		unmap(be, &regions[be->nregions]);
 		free(regions);
 		return rc;
 	}
@@ -147,7 +159,7 @@ int back_rem_mem_reg(struct vhost_backend *be, struct vhost_user_msg *msg, struc
 {
 	int at = find_region(be, &msg->payload.single.region), rc;
 	struct back_region *regions, *old = be->regions;
-	struct back_map map;
+	struct back_region gone;
 
 	if (at < 0)
 		return error_set(err, at, "there is no such region");
@@ -156,14 +168,27 @@ int back_rem_mem_reg(struct vhost_backend *be, struct vhost_user_msg *msg, struc
 		return error_set(err, -ENOMEM, "out of memory");
 	memcpy(regions, old, (size_t)at * sizeof(*regions));
 	memcpy(regions + at, old + at + 1, (be->nregions - (size_t)at - 1) * sizeof(*regions));
-	map = old[at].map;
+	gone = old[at];
 	rc = exchange(be, regions, be->nregions - 1, err);
 	if (rc) {
 		free(regions);
 		return rc;
 	}
-	back_unmap(&map);
+	unmap(be, &gone);
 	free(old);
+	return back_rings_resume(be, err);
+}
+
+int back_mem_arrived(struct vhost_backend *be, struct error *err)
+{
+	back_rings_stop(be);
+	for (unsigned i = 0; be->table && i < be->table->count; i++)
+		be->table->regions[i].arrived = NULL;
+	for (unsigned i = 0; i < be->nregions; i++)
+		back_postcopy_remove(be, &be->regions[i]);
+	back_postcopy_drop(be);
+	for (unsigned i = 0; i < be->nqueues; i++)
+		be->queues[i].waiting = false;
 	return back_rings_resume(be, err);
 }
 

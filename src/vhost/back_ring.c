@@ -130,7 +130,10 @@ static int configure(struct vhost_backend *be, struct back_queue *q, struct vrin
 	/* DPDK's virtio-user leaves the used half out: then it is where the available one is. */
 	if (cfg.packed && !(q->base >> 16))
 		q->base |= q->base << 16;
-	rc = vhost_base_decode(&cfg, back_ring_table(be), q->base, state);
+	if (back_postcopy_on(be) && !back_postcopy_has_ring(be, q, &cfg))
+		return -EAGAIN;
+	rc = vhost_base_decode(&cfg, back_postcopy_on(be) ? be->table : back_ring_table(be),
+			       q->base, state);
 	if (rc == -EFAULT)
 		return error_set(err, rc, "queue %u: the ring is not in memory", q->pub.index);
 	if (rc)
@@ -148,7 +151,7 @@ static bool should_run(const struct vhost_backend *be, const struct back_queue *
 	bool enabled = q->enabled || !back_feature(be, VHOST_USER_F_PROTOCOL_FEATURES);
 
 	return !be->held && q->size && q->addr_set && q->kick_set && enabled && !q->broken &&
-	       !q->waiting && be->table && be->features_set;
+	       !q->waiting && be->table && be->features_set && back_postcopy_may_run(be);
 }
 
 static int start(struct vhost_backend *be, struct back_queue *q, struct error *err)
@@ -161,6 +164,8 @@ static int start(struct vhost_backend *be, struct back_queue *q, struct error *e
 	if (q->call_fd < 0)
 		return error_set(err, -errno, "eventfd: %s", error_name(errno));
 	rc = configure(be, q, &state, err);
+	if (rc == 0 && back_postcopy_on(be))
+		back_postcopy_look_ahead(be, q, &state);
 	if (rc == 0)
 		rc = vq_start(q->pub.vq, &q->cfg, &state, back_ring_table(be), err);
 	if (rc)
@@ -199,8 +204,8 @@ int back_ring_update(struct vhost_backend *be, struct back_queue *q, struct erro
 	if (should && !q->running) {
 		int rc = start(be, q, err);
 
-		/* Its translations have been asked for; it is tried again when they come. */
-		return rc == -EFAULT && back_iotlb_on(be) ? 0 : rc;
+		/* What it lacks has been asked for; it is tried again when that comes. */
+		return rc == -EAGAIN || (rc == -EFAULT && back_iotlb_on(be)) ? 0 : rc;
 	}
 	if (!should)
 		back_ring_stop(be, q);
@@ -253,6 +258,10 @@ void back_ring_attention(struct vhost_backend *be, struct back_queue *q)
 	fault = vq_fault(q->pub.vq);
 	if (fault == VRING_OK) {
 		miss = vq_miss(q->pub.vq);
+		if (back_postcopy_on(be)) {
+			back_postcopy_wait(be, q, miss.addr);
+			return;
+		}
 		q->waiting = true;
 		back_iotlb_ask(be, q, miss.addr, miss.write);
 		return;

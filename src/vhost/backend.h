@@ -140,6 +140,8 @@ void vhost_backend_info(const struct vhost_backend *be, struct vhost_backend_inf
  * front-end of which half a message is there is hung up by save.
  */
 void vhost_backend_save(struct vhost_backend *be, struct parcel_out *p);
+/** 0; -EBUSY while post-copy lasts: the page faults of one process are what was agreed on. */
+int vhost_backend_can_save(const struct vhost_backend *be, struct error *err);
 void vhost_backend_hold(struct vhost_backend *be);
 void vhost_backend_save_rings(const struct vhost_backend *be, struct parcel_out *p);
 int vhost_backend_restore_rings(struct vhost_backend *be, struct parcel_in *p, struct error *err);

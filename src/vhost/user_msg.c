@@ -63,6 +63,8 @@ static int check_memory(const struct vhost_user_msg *msg, struct error *err)
 
 static int check_single(const struct vhost_user_msg *msg, struct error *err)
 {
+	if (msg->hdr.size != sizeof(msg->payload.single))
+		return bad(err, msg, "its payload is not a region");
 	return check_region(msg, &msg->payload.single.region, err);
 }
 
@@ -141,11 +143,12 @@ static int check_iotlb(const struct vhost_user_msg *msg, struct error *err)
 	return 0;
 }
 
-#define U64    8, 8
-#define STATE  8, 8
-#define NONE   0, 0
-#define ADDR   sizeof(struct vhost_user_vring_addr), sizeof(struct vhost_user_vring_addr)
-#define SINGLE sizeof(struct vhost_user_single_region), sizeof(struct vhost_user_single_region)
+#define U64   8, 8
+#define STATE 8, 8
+#define NONE  0, 0
+#define ADDR  sizeof(struct vhost_user_vring_addr), sizeof(struct vhost_user_vring_addr)
+/* A number comes under the name of those too: vhost_user_is_registered(). */
+#define SINGLE 8, sizeof(struct vhost_user_single_region)
 #define CONFIG VHOST_USER_CONFIG_HEADER, sizeof(struct vhost_user_config)
 /* Some peers send the structure with its tail padding. */
 #define INFLIGHT VHOST_USER_INFLIGHT_BYTES, sizeof(struct vhost_user_inflight)
@@ -189,6 +192,10 @@ static const struct rule frontend_rules[VHOST_USER_REQUEST_MAX] = {
 				   0, F(CONFIG), ANY, check_config},
 	[VHOST_USER_SET_CONFIG] = {"SET_CONFIG", CONFIG, NONE, 0, 0, 0, F(CONFIG), ANY,
 				   check_config},
+	/* Its reply has no payload, but a descriptor. */
+	[VHOST_USER_POSTCOPY_ADVISE] = {"POSTCOPY_ADVISE", NONE, 0, 8, 0, 0, 1, F(PAGEFAULT), ANY},
+	[VHOST_USER_POSTCOPY_LISTEN] = {"POSTCOPY_LISTEN", NONE, NONE, 0, 0, 0, F(PAGEFAULT), ANY},
+	[VHOST_USER_POSTCOPY_END] = {"POSTCOPY_END", NONE, NONE, 0, 0, 0, F(PAGEFAULT), ANY},
 	[VHOST_USER_GET_INFLIGHT_FD] = {"GET_INFLIGHT_FD", INFLIGHT, INFLIGHT, 0, 0, 1,
 					F(INFLIGHT_SHMFD), ANY, check_inflight},
 	[VHOST_USER_SET_INFLIGHT_FD] = {"SET_INFLIGHT_FD", INFLIGHT, NONE, 1, 1, 0,
@@ -240,7 +247,7 @@ const char *vhost_user_protocol_name(unsigned bit)
 		[F(BACKEND_REQ)] = "BACKEND_REQ",
 		[6] = "CROSS_ENDIAN",
 		[7] = "CRYPTO_SESSION",
-		[8] = "PAGEFAULT",
+		[F(PAGEFAULT)] = "PAGEFAULT",
 		[F(CONFIG)] = "CONFIG",
 		[F(BACKEND_SEND_FD)] = "BACKEND_SEND_FD",
 		[F(HOST_NOTIFIER)] = "HOST_NOTIFIER",
@@ -330,6 +337,18 @@ int vhost_user_check_reply(enum vhost_user_channel channel, uint32_t request,
 		return error_set(err, -EPROTO, "%s: %u descriptors came with the reply", rule->name,
 				 reply->nfds);
 	return check_reply_payload(request, reply, err);
+}
+
+bool vhost_user_is_registered(const struct vhost_user_msg *msg)
+{
+	switch (msg->hdr.request) {
+	case VHOST_USER_SET_MEM_TABLE:
+	case VHOST_USER_ADD_MEM_REG:
+	case VHOST_USER_REM_MEM_REG:
+		return msg->hdr.size == sizeof(uint64_t) && msg->nfds == 0;
+	default:
+		return false;
+	}
 }
 
 bool vhost_user_replies(enum vhost_user_channel channel, uint32_t request, uint64_t protocol)

@@ -38,6 +38,9 @@ enum vhost_user_request {
 	VHOST_USER_IOTLB_MSG = 22,
 	VHOST_USER_GET_CONFIG = 24,
 	VHOST_USER_SET_CONFIG = 25,
+	VHOST_USER_POSTCOPY_ADVISE = 28,
+	VHOST_USER_POSTCOPY_LISTEN = 29,
+	VHOST_USER_POSTCOPY_END = 30,
 	VHOST_USER_GET_INFLIGHT_FD = 31,
 	VHOST_USER_SET_INFLIGHT_FD = 32,
 	VHOST_USER_RESET_DEVICE = 34,
@@ -65,6 +68,7 @@ enum vhost_user_protocol_feature {
 	VHOST_USER_PROTOCOL_F_REPLY_ACK = 3,
 	VHOST_USER_PROTOCOL_F_NET_MTU = 4,
 	VHOST_USER_PROTOCOL_F_BACKEND_REQ = 5,
+	VHOST_USER_PROTOCOL_F_PAGEFAULT = 8,
 	VHOST_USER_PROTOCOL_F_CONFIG = 9,
 	VHOST_USER_PROTOCOL_F_BACKEND_SEND_FD = 10,
 	VHOST_USER_PROTOCOL_F_HOST_NOTIFIER = 11,
@@ -224,6 +228,12 @@ int vhost_user_check_request(enum vhost_user_channel channel, const struct vhost
 /** Checks the reply to `request` as its receiver. */
 int vhost_user_check_reply(enum vhost_user_channel channel, uint32_t request,
 			   const struct vhost_user_msg *reply, struct error *err);
+
+/**
+ * Whether it is, by its form, what a front-end sends when it has registered the addresses that it was
+ * answered during post-copy ("VHOST_USER_SET_MEM_TABLE"): a number under the request's name.
+ */
+bool vhost_user_is_registered(const struct vhost_user_msg *msg);
 
 /** Whether a request is answered with a payload of its own, whatever NEED_REPLY says. */
 bool vhost_user_replies(enum vhost_user_channel channel, uint32_t request, uint64_t protocol);

@@ -36,19 +36,59 @@ static inline enum vring_fault chain_miss(struct vq *vq, uint64_t addr, bool wri
 	return VRING_MISS;
 }
 
+/*
+ * The region of an address, in memory whose pages are still on their way, with *len cut to what it has of
+ * it; NULL: vq->miss says what is missing, or *fault what is wrong. What is to be read now has to be
+ * there even where misses are only noted.
+ */
+static __attribute__((noinline)) const struct mem_region *chain_late(struct vq *vq, uint64_t addr,
+								     uint32_t *len, bool write,
+								     bool now,
+								     enum vring_fault *fault)
+{
+	const struct mem_late *late = vq->table->late;
+	const struct mem_region *r = mem_find(vq->table->physical, addr, 1);
+	uint64_t at = addr, end;
+
+	*fault = VRING_BAD_ADDRESS;
+	if (!r)
+		return NULL;
+	*len = (uint32_t)MIN(*len, r->size - (addr - r->gpa));
+	end = addr + *len;
+	while ((at = mem_find_missing(r, at, end - at)) < end) {
+		if (late->missing)
+			late->missing(late, r, at);
+		if (now || !late->missing) {
+			vq->miss = (struct vq_miss){at, write};
+			*fault = VRING_MISS;
+			return NULL;
+		}
+		at = MIN(end, at + MEM_PAGE_SIZE);
+	}
+	return r;
+}
+
 /* A part that does not lie in one region: in several adjacent ones, or not at all. */
 static __attribute__((noinline)) enum vring_fault chain_pieces(struct vq *vq, struct chain *c,
 							       uint64_t addr, uint32_t len)
 {
 	while (len) {
-		const struct mem_region *r = mem_find(vq->table, addr, 1);
-		uint32_t here;
+		const struct mem_region *r;
+		enum vring_fault fault;
+		uint32_t here = len;
 
+		if (vq->table->late) {
+			r = chain_late(vq, addr, &here, c->writable, false, &fault);
+			if (!r)
+				return fault;
+		} else {
+			r = mem_find(vq->table, addr, 1);
+		}
 		if (!r || (c->writable && r->readonly))
 			return chain_miss(vq, addr, c->writable);
 		if (c->n == c->room)
 			return VRING_CHAIN_TOO_LONG;
-		here = (uint32_t)MIN(len, r->size - (addr - r->gpa));
+		here = (uint32_t)MIN(here, r->size - (addr - r->gpa));
 		c->iov[c->n].iov_base = r->hva + (addr - r->gpa);
 		c->iov[c->n++].iov_len = here;
 		c->len += here;
@@ -101,6 +141,26 @@ static __attribute__((noinline)) enum vring_fault chain_table_miss(struct vq *vq
 		len -= here;
 	}
 	return VRING_BAD_ADDRESS;
+}
+
+/* An indirect table, where mem_translate_hit() did not find it. */
+static __attribute__((noinline)) enum vring_fault chain_find_table(struct vq *vq, uint64_t addr,
+								   uint32_t len,
+								   const struct ring_desc **table)
+{
+	const struct mem_region *r;
+	enum vring_fault fault;
+	uint32_t here = len;
+
+	if (!vq->table->late)
+		return chain_table_miss(vq, addr, len);
+	r = chain_late(vq, addr, &here, false, true, &fault);
+	if (!r)
+		return fault;
+	if (here < len)
+		return VRING_BAD_ADDRESS;
+	*table = (const void *)(r->hva + (addr - r->gpa));
+	return VRING_OK;
 }
 
 /* Whether a descriptor is all of its chain, as most are: then chain_single() does. */
@@ -161,8 +221,12 @@ static inline enum vring_fault chain_indirect(struct vq *vq, struct chain *c, co
 	if (!count || d->len % sizeof(struct ring_desc) || count > VRING_SIZE_MAX)
 		return VRING_BAD_INDIRECT;
 	table = mem_translate_hit(vq->table, &vq->hit, d->addr, d->len, MEM_READ);
-	if (!table)
-		return chain_table_miss(vq, d->addr, d->len);
+	if (unlikely(!table)) {
+		enum vring_fault fault = chain_find_table(vq, d->addr, d->len, &table);
+
+		if (fault)
+			return fault;
+	}
 	for (uint32_t seen = 1;; seen++) {
 		uint64_t addr = ring_load_unaligned((const char *)&table[at]);
 		uint64_t meta = ring_load_unaligned((const char *)&table[at] + 8);

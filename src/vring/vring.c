@@ -70,6 +70,9 @@ int ring_map(const struct vring_config *cfg, const struct mem_table *table, bool
 	enum mem_access driver = driver_side ? MEM_WRITE : MEM_READ;
 	enum mem_access device = driver_side ? MEM_READ : MEM_WRITE;
 
+	/* Who starts a ring has seen to it that all of it has arrived. */
+	if (table->late)
+		table = table->physical;
 	parts->desc = mem_translate(table, cfg->desc, vring_desc_bytes(cfg), desc);
 	parts->driver = mem_translate(table, cfg->driver, vring_driver_bytes(cfg), driver);
 	parts->device = mem_translate(table, cfg->device, vring_device_bytes(cfg), device);
