@@ -3,7 +3,8 @@
  * The vhost-user back-end, its whole state machine, against a front-end that sends anything in any
  * order, with real descriptors: memory, memory that is cut short, eventfds, things that are
  * neither. Input: words that choose a request, its payload and its descriptors. The owner pops and
- * pushes whatever runs, after every message, as a worker would. Nothing may crash or be left open.
+ * pushes whatever runs, after every message, as a worker would. Nothing may crash or be left open. In
+ * post-copy nobody brings a page but the guest that writes to it.
  */
 #include "fuzz.h"
 
@@ -149,6 +150,9 @@ static uint32_t usual_size(uint32_t request)
 	case VHOST_USER_RESET_DEVICE:
 	case VHOST_USER_GET_MAX_MEM_SLOTS:
 	case VHOST_USER_GET_STATUS:
+	case VHOST_USER_POSTCOPY_ADVISE:
+	case VHOST_USER_POSTCOPY_LISTEN:
+	case VHOST_USER_POSTCOPY_END:
 		return 0;
 	case VHOST_USER_SET_VRING_ADDR:
 		return sizeof(struct vhost_user_vring_addr);
@@ -183,6 +187,10 @@ static void set_up(struct vhost_user_msg *m, uint8_t how)
 		m->payload.memory.regions[0] = (struct vhost_user_region){GPA, RAM, USER, 0};
 		m->fds[0] = b.ram;
 		m->hdr.size = 8 + sizeof(m->payload.memory.regions[0]);
+		if (!(how & 0x20))
+			break;
+		m->payload.u64 = m->nfds = 0; /* post-copy: the addresses are known */
+		m->hdr.size = sizeof(m->payload.u64);
 		break;
 	case VHOST_USER_SET_VRING_NUM:
 		m->payload.state = (struct vhost_user_vring_state){how & 3, 1U << (how >> 4)};

@@ -367,14 +367,35 @@ static void test_quiesce(void **state)
 	guest_mem_destroy(gm);
 }
 
+/* Of memory that is on its way: bits are of pages, whatever addresses regions begin at. */
+static void test_arrived(void **state)
+{
+	uint64_t bits[2] = {0};
+	struct mem_region r = {.gpa = 0x10800, .size = 70 * MEM_PAGE_SIZE, .arrived = bits};
+
+	r.hva = (uint8_t *)(uintptr_t)0x40000800; /* never touched */
+	assert_int_equal(mem_find_missing(&r, r.gpa, 1), r.gpa);
+	bits[0] = ~0ULL;
+	bits[1] = 0x3d; /* all but page 65 */
+	assert_int_equal(mem_find_missing(&r, r.gpa, 65 * MEM_PAGE_SIZE - 0x800),
+			 r.gpa + 65 * MEM_PAGE_SIZE - 0x800);
+	assert_int_equal(mem_find_missing(&r, r.gpa + 5, r.size - 5), 0x10000 + 65 * MEM_PAGE_SIZE);
+	assert_int_equal(mem_find_missing(&r, 0x10000 + 65 * MEM_PAGE_SIZE + 7, 1),
+			 0x10000 + 65 * MEM_PAGE_SIZE + 7);
+	assert_int_equal(mem_find_missing(&r, 0x10000 + 66 * MEM_PAGE_SIZE, 100),
+			 0x10000 + 66 * MEM_PAGE_SIZE + 100);
+	r.arrived = NULL;
+	assert_int_equal(mem_find_missing(&r, r.gpa, r.size), r.gpa + r.size);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(test_translate),  cmocka_unit_test(test_find),
-		cmocka_unit_test(test_bad_tables), cmocka_unit_test(test_copy),
-		cmocka_unit_test(test_dirty_log),  cmocka_unit_test(test_guest_mem),
-		cmocka_unit_test(test_over),	   cmocka_unit_test(test_hugepages),
-		cmocka_unit_test(test_quiesce),
+		cmocka_unit_test(test_arrived),	  cmocka_unit_test(test_translate),
+		cmocka_unit_test(test_find),	  cmocka_unit_test(test_bad_tables),
+		cmocka_unit_test(test_copy),	  cmocka_unit_test(test_dirty_log),
+		cmocka_unit_test(test_guest_mem), cmocka_unit_test(test_over),
+		cmocka_unit_test(test_hugepages), cmocka_unit_test(test_quiesce),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
