@@ -217,7 +217,8 @@ static void post(struct driver_pair *p, unsigned buf)
 
 void driver_pair_start(struct driver_pair *p)
 {
-	for (unsigned i = 0; i < p->cfg[0].size; i++)
+	/* The first ones may have frames of a predecessor's in them. */
+	for (unsigned i = p->nlent; i < p->cfg[0].size; i++)
 		post(p, i);
 	if (vdrv_publish(p->rx))
 		kick(p, 0, &p->received);
@@ -290,6 +291,34 @@ static void collect(struct driver_pair *p, unsigned n)
 	while (p->nlent < n && vdrv_get(p->rx, &cookie, &len) == 1)
 		p->lent[(p->first + p->nlent++) % RING] =
 			(struct lent){len, (uint16_t)(uintptr_t)cookie};
+}
+
+unsigned driver_pair_waiting(struct driver_pair *p)
+{
+	collect(p, RING);
+	return p->nlent;
+}
+
+const void *driver_pair_frame(const struct driver_pair *p, unsigned i, uint32_t *len)
+{
+	const struct lent *l = &p->lent[(p->first + i) % RING];
+
+	*len = MIN(l->len, (uint32_t)BUF_BYTES);
+	return p->mem + buffer(0, l->buf);
+}
+
+int driver_pair_put(struct driver_pair *p, const void *frame, uint32_t len)
+{
+	unsigned n = p->nlent;
+
+	if (len > BUF_BYTES)
+		return -EINVAL;
+	if (n == p->cfg[0].size)
+		return -ENOSPC;
+	memcpy(p->mem + buffer(0, n), frame, len);
+	p->lent[n] = (struct lent){len, (uint16_t)n};
+	p->nlent++;
+	return 0;
 }
 
 unsigned driver_pair_borrow(struct driver_pair *p, struct iovec *iov, struct net_offload *off,

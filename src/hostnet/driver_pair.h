@@ -55,6 +55,18 @@ int driver_pair_call_fd(const struct driver_pair *p);
 /** Posts all receive buffers: the device may begin. */
 void driver_pair_start(struct driver_pair *p);
 
+/*
+ * From one pair to another, while neither device nor workers are at them. A frame is as it came, with its
+ * header; one that was put is borrowed before all that the device receives, and is put before start.
+ */
+
+/** Takes note of all that the device has received: how many frames wait to be given back. */
+unsigned driver_pair_waiting(struct driver_pair *p);
+/** One of these. */
+const void *driver_pair_frame(const struct driver_pair *p, unsigned i, uint32_t *len);
+/** -EINVAL: not the length of a frame; -ENOSPC. */
+int driver_pair_put(struct driver_pair *p, const void *frame, uint32_t len);
+
 /* Hot path, as in hostnet.h. */
 unsigned driver_pair_send(struct driver_pair *p, const struct net_frame *frames, unsigned n);
 unsigned driver_pair_borrow(struct driver_pair *p, struct iovec *iov, struct net_offload *off,

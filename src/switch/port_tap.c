@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* A TAP interface as a port: the host's own stack, a bridge, a container. */
+#include "base/log.h"
 #include "hostnet/tap.h"
 #include "switch/types.h"
 #include "switch/vhost_net.h"
@@ -21,8 +22,8 @@ static const struct option_key keys[] = {
 };
 
 /* Goes on with descriptors that another process had. */
-static int inherit_hostnet(struct sw_port *port, const struct hostnet_params *params,
-			   struct error *err)
+static int inherit_tap(struct sw_port *port, const struct hostnet_params *params,
+		       struct hostnet **tap, struct error *err)
 {
 	unsigned n = (unsigned)parcel_get_range(port->inherit, 1, SW_PAIRS_MAX);
 	char text[16 * SW_PAIRS_MAX] = "fd=";
@@ -39,7 +40,7 @@ static int inherit_hostnet(struct sw_port *port, const struct hostnet_params *pa
 	if (!ret)
 		ret = options_parse(&opts, text, err);
 	if (!ret)
-		ret = tap_ops.open(&opts, params, &port->hn, err);
+		ret = tap_ops.open(&opts, params, tap, err);
 	options_free(&opts);
 	for (unsigned i = 0; ret && i < n; i++)
 		if (fds[i] >= 0)
@@ -51,17 +52,17 @@ static int inherit_hostnet(struct sw_port *port, const struct hostnet_params *pa
 static int open_hostnet(struct sw_port *port, const struct options *opts,
 			const struct hostnet_params *params, bool vhost, struct error *err)
 {
-	struct hostnet *tap;
+	struct hostnet *tap = NULL;
 	int ret = vhost ? vhost_net_probe(err) : 0;
 
 	if (!ret && port->inherit)
-		return inherit_hostnet(port, params, err);
-	if (!ret)
+		ret = inherit_tap(port, params, &tap, err);
+	else if (!ret)
 		ret = tap_ops.open(opts, params, &tap, err);
 	if (ret)
 		return ret;
 	if (vhost)
-		return vhost_net_open(tap, port->id, &port->hn, err);
+		return vhost_net_open(tap, port->id, port->inherit, &port->hn, err);
 	port->hn = tap;
 	return 0;
 }
@@ -105,15 +106,40 @@ static void tap_port_status(struct sw_port *port, char *text, size_t size)
 		 hn->ops->link_up(hn) ? "up" : "down", by);
 }
 
-/* What the kernel's vhost moves is in memory of this process, and is made anew. */
 static int tap_port_save(struct sw_port *port, struct parcel_out *p, struct error *err)
 {
-	if (port->hn->ops != &tap_ops)
-		return -ENOTSUP;
-	parcel_put_u64(p, port->hn->queues);
-	for (unsigned i = 0; i < port->hn->queues; i++)
-		parcel_put_fd(p, tap_queue_fd(port->hn, i));
+	struct hostnet *tap = vhost_net_tap(port->hn);
+
+	tap = tap ? tap : port->hn;
+	parcel_put_u64(p, tap->queues);
+	for (unsigned i = 0; i < tap->queues; i++)
+		parcel_put_fd(p, tap_queue_fd(tap, i));
 	return 0;
+}
+
+static void tap_port_hold(struct sw_port *port)
+{
+	if (vhost_net_tap(port->hn))
+		vhost_net_hold(port->hn);
+}
+
+static void tap_port_save_rings(struct sw_port *port, struct parcel_out *p)
+{
+	if (vhost_net_tap(port->hn))
+		vhost_net_save_rings(port->hn, p);
+}
+
+static int tap_port_restore_rings(struct sw_port *port, struct parcel_in *p, struct error *err)
+{
+	return vhost_net_tap(port->hn) ? vhost_net_restore_rings(port->hn, p, err) : 0;
+}
+
+static void tap_port_resume(struct sw_port *port)
+{
+	if (vhost_net_tap(port->hn))
+		vhost_net_resume(port->hn);
+	if (!port->in[0]->started && sw_port_start_frames(port))
+		log_error("%s: its queues cannot be started again", port->id);
 }
 
 const struct port_ops port_tap = {
@@ -126,4 +152,8 @@ const struct port_ops port_tap = {
 	.status = tap_port_status,
 	.heritable = true,
 	.save = tap_port_save,
+	.hold = tap_port_hold,
+	.save_rings = tap_port_save_rings,
+	.restore_rings = tap_port_restore_rings,
+	.resume = tap_port_resume,
 };

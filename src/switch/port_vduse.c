@@ -114,8 +114,10 @@ static int take_options(struct sw_port *port, const struct options *opts,
 
 static int vduse_open(struct sw_port *port, const struct options *opts, struct error *err)
 {
-	struct vduse_params params = {
-		.loop = sw_port_loop(port), .ops = &vduse_ops, .opaque = port};
+	struct vduse_params params = {.loop = sw_port_loop(port),
+				      .ops = &vduse_ops,
+				      .opaque = port,
+				      .inherit = port->inherit};
 	struct vduse_port *v = calloc(1, sizeof(*v));
 	int ret;
 
@@ -154,12 +156,30 @@ static void vduse_status(struct sw_port *port, char *text, size_t size)
 		 info.queues_running);
 }
 
-static int vduse_save(struct sw_port *port, struct parcel_out *p, struct error *err)
+static int save(struct sw_port *port, struct parcel_out *p, struct error *err)
 {
-	return error_set(err, -EBUSY,
-			 "port %s: a VDUSE device cannot be handed over: take it off the vDPA bus "
-			 "and remove the port first",
-			 port->id);
+	vduse_save(to_vduse(port)->dev, p);
+	return 0;
+}
+
+static void hold(struct sw_port *port)
+{
+	vduse_hold(to_vduse(port)->dev);
+}
+
+static void save_rings(struct sw_port *port, struct parcel_out *p)
+{
+	vduse_save_rings(to_vduse(port)->dev, p);
+}
+
+static int restore_rings(struct sw_port *port, struct parcel_in *p, struct error *err)
+{
+	return vduse_restore_rings(to_vduse(port)->dev, p, err);
+}
+
+static void resume(struct sw_port *port)
+{
+	vduse_resume(to_vduse(port)->dev);
 }
 
 const struct port_ops port_vduse = {
@@ -169,5 +189,10 @@ const struct port_ops port_vduse = {
 	.open = vduse_open,
 	.close = vduse_close,
 	.status = vduse_status,
-	.save = vduse_save,
+	.heritable = true,
+	.save = save,
+	.hold = hold,
+	.save_rings = save_rings,
+	.restore_rings = restore_rings,
+	.resume = resume,
 };

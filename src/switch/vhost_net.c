@@ -7,14 +7,18 @@
  */
 #include "switch/vhost_net.h"
 
+#include "base/log.h"
 #include "hostnet/tap.h"
 #include "hostnet/driver_pair.h"
 #include "vhost/kernel.h"
 
 #include <errno.h>
 #include <stdlib.h>
+#include <unistd.h>
 
 #define VHOST_NET_PATH "/dev/vhost-net"
+#define FRAME_ROOM     (128U << 10) /* more than a frame and its header need */
+#define SEND_MS	       50	    /* in which the kernel sends what it was given */
 
 struct vn_pair {
 	struct vhost_kernel vk; /* fd -1: not open */
@@ -24,6 +28,7 @@ struct vn_pair {
 struct vn {
 	struct hostnet hn;
 	struct hostnet *tap;
+	bool fresh; /* not started yet */
 	struct vn_pair pairs[];
 };
 
@@ -47,7 +52,7 @@ bool vhost_net_works(struct hostnet *hn)
 	return true;
 }
 
-static int start_ring(struct vn_pair *p, unsigned index, int tap_fd, struct error *err)
+static int set_ring(struct vn_pair *p, unsigned index, struct error *err)
 {
 	const struct vring_state state = VRING_STATE_INIT;
 	const struct vhost_ring ring = {
@@ -58,12 +63,21 @@ static int start_ring(struct vn_pair *p, unsigned index, int tap_fd, struct erro
 		.call_fd = index ? -1 : driver_pair_call_fd(p->rings),
 		.err_fd = -1,
 	};
-	int ret = vhost_kernel_set_ring(&p->vk, &ring, driver_pair_memory(p->rings), false, err);
 
-	return ret ? ret : vhost_net_set_backend(&p->vk, index, tap_fd, err);
+	return vhost_kernel_set_ring(&p->vk, &ring, driver_pair_memory(p->rings), false, err);
 }
 
-static int start_pair(struct vn_pair *p, int tap_fd, struct error *err)
+/* Has the kernel serve it, from where it stands. */
+static int attach(struct vn_pair *p, int tap_fd, struct error *err)
+{
+	int ret = 0;
+
+	for (unsigned i = 0; i < 2 && !ret; i++)
+		ret = vhost_net_set_backend(&p->vk, i, tap_fd, err);
+	return ret;
+}
+
+static int make_pair(struct vn_pair *p, struct error *err)
 {
 	int ret;
 
@@ -76,7 +90,14 @@ static int start_pair(struct vn_pair *p, int tap_fd, struct error *err)
 	if (!ret)
 		ret = vhost_kernel_set_memory(&p->vk, driver_pair_memory(p->rings), err);
 	for (unsigned i = 0; i < 2 && !ret; i++)
-		ret = start_ring(p, i, tap_fd, err);
+		ret = set_ring(p, i, err);
+	return ret;
+}
+
+static int start_pair(struct vn_pair *p, int tap_fd, struct error *err)
+{
+	int ret = attach(p, tap_fd, err);
+
 	if (!ret)
 		driver_pair_start(p->rings);
 	return ret;
@@ -101,7 +122,8 @@ static void vn_close(struct hostnet *hn)
 	free(v);
 }
 
-int vhost_net_open(struct hostnet *tap, const char *id, struct hostnet **out, struct error *err)
+int vhost_net_open(struct hostnet *tap, const char *id, bool held, struct hostnet **out,
+		   struct error *err)
 {
 	struct vn *v = calloc(1, sizeof(*v) + tap->queues * sizeof(v->pairs[0]));
 	int ret = 0;
@@ -123,14 +145,102 @@ int vhost_net_open(struct hostnet *tap, const char *id, struct hostnet **out, st
 	if (!tap_has_header(tap))
 		ret = error_set(err, -EINVAL,
 				"%s: vhost=on needs a TAP with headers (IFF_VNET_HDR)", id);
-	for (unsigned i = 0; i < tap->queues && !ret; i++)
-		ret = start_pair(&v->pairs[i], tap_queue_fd(tap, i), err);
+	v->fresh = held;
+	for (unsigned i = 0; i < tap->queues && !ret; i++) {
+		ret = make_pair(&v->pairs[i], err);
+		if (!ret && !held)
+			ret = start_pair(&v->pairs[i], tap_queue_fd(tap, i), err);
+	}
 	if (ret) {
 		vn_close(&v->hn);
 		return ret;
 	}
 	*out = &v->hn;
 	return 0;
+}
+
+struct hostnet *vhost_net_tap(struct hostnet *hn)
+{
+	return hn->ops == &vn_ops ? to_vn(hn)->tap : NULL;
+}
+
+void vhost_net_hold(struct hostnet *hn)
+{
+	uint64_t end = clock_ns() + SEND_MS * NSEC_PER_MSEC;
+	struct vn *v = to_vn(hn);
+
+	for (unsigned i = 0; i < hn->queues; i++)
+		vhost_net_set_backend(&v->pairs[i].vk, 0, -1, NULL);
+	for (unsigned i = 0; i < hn->queues; i++) {
+		struct vn_pair *p = &v->pairs[i];
+
+		while (driver_pair_unsent(p->rings) && clock_ns() < end)
+			usleep(50);
+		vhost_net_set_backend(&p->vk, 1, -1, NULL);
+	}
+}
+
+void vhost_net_save_rings(struct hostnet *hn, struct parcel_out *p)
+{
+	for (unsigned i = 0; i < hn->queues; i++) {
+		struct driver_pair *rings = to_vn(hn)->pairs[i].rings;
+		unsigned n = driver_pair_waiting(rings);
+
+		parcel_put_u64(p, n);
+		for (unsigned k = 0; k < n; k++) {
+			uint32_t len;
+			const void *frame = driver_pair_frame(rings, k, &len);
+
+			parcel_put_u64(p, len);
+			parcel_put(p, frame, len);
+		}
+	}
+}
+
+static int restore_frames(struct driver_pair *rings, struct parcel_in *p, uint8_t *room)
+{
+	uint64_t n = parcel_get_range(p, 0, DRIVER_PAIR_RING);
+
+	while (n--) {
+		uint32_t len = (uint32_t)parcel_get_range(p, 0, FRAME_ROOM);
+		int ret = parcel_get(p, room, len) ? driver_pair_put(rings, room, len) : -EPROTO;
+
+		if (ret)
+			return ret;
+	}
+	return p->bad ? -EPROTO : 0;
+}
+
+int vhost_net_restore_rings(struct hostnet *hn, struct parcel_in *p, struct error *err)
+{
+	uint8_t *room = malloc(FRAME_ROOM);
+	int ret = room ? 0 : -ENOMEM;
+
+	for (unsigned i = 0; i < hn->queues && !ret; i++)
+		ret = restore_frames(to_vn(hn)->pairs[i].rings, p, room);
+	free(room);
+	return ret ? error_set(err, ret, "%s: the frames that wait in it: %s",
+			       tap_ifname(to_vn(hn)->tap), error_name(ret))
+		   : 0;
+}
+
+void vhost_net_resume(struct hostnet *hn)
+{
+	struct vn *v = to_vn(hn);
+	struct error err = {0};
+	int ret = 0;
+
+	for (unsigned i = 0; i < hn->queues && !ret; i++) {
+		int tap_fd = tap_queue_fd(v->tap, i);
+
+		if (v->fresh)
+			ret = start_pair(&v->pairs[i], tap_fd, &err);
+		else
+			ret = attach(&v->pairs[i], tap_fd, &err);
+	}
+	v->fresh = false;
+	if (ret)
+		log_error("%s: its frames do not flow any more: %s", tap_ifname(v->tap), err.text);
 }
 
 static unsigned vn_send(struct hostnet *hn, unsigned queue, const struct net_frame *frames,

@@ -9,6 +9,7 @@
 #include <linux/vduse.h>
 #include <linux/virtio_config.h>
 #include <linux/virtio_ids.h>
+#include <poll.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <sys/eventfd.h>
@@ -24,6 +25,7 @@
 #define VDUSE_DIR     "/dev/vduse/"
 #define VDUSE_CONTROL VDUSE_DIR "control"
 #define CONFIG_BYTES  24 /* struct virtio_net_config (virtio 1.2, 5.1.4), up to rss_max_key_size */
+#define LET_GO_MS     2000
 #define VENDOR	      0x7669 /* not a PCI vendor's: nobody looks at it */
 #define BIT(n)	      (1ULL << (n))
 #define ASKED	      (BIT(VIRTIO_F_VERSION_1) | BIT(VIRTIO_F_ACCESS_PLATFORM)) /* by VDUSE */
@@ -72,6 +74,7 @@ static void set_status(struct vduse *v, uint8_t status)
 	bool ran = v->status & VIRTIO_CONFIG_S_DRIVER_OK, runs = status & VIRTIO_CONFIG_S_DRIVER_OK;
 
 	v->status = status;
+	vduse_keep_status(v);
 	if (!status) {
 		vduse_rings_reset(v);
 	} else if (ran && !runs) {
@@ -167,66 +170,110 @@ static void fill_config(uint8_t config[CONFIG_BYTES], const struct vduse_params 
 	config[16] = 0xff;
 }
 
+static int open_file(struct vduse *v)
+{
+	char path[sizeof(VDUSE_DIR) + VDUSE_NAME_MAX];
+
+	snprintf(path, sizeof(path), VDUSE_DIR "%s", v->name);
+	v->dev.fd = open(path, O_RDWR | O_CLOEXEC | O_NONBLOCK);
+	return v->dev.fd < 0 ? -errno : 0;
+}
+
+/*
+ * One that a switch before has left behind: off the bus it is made anew, on it there may be a driver, and
+ * it goes on. One that was killed a moment ago may not have let go of it yet.
+ */
+static int find_or_create(struct vduse *v, struct vduse_dev_config *dev)
+{
+	int ret = -EBUSY;
+
+	for (unsigned ms = 0; ret == -EBUSY && ms < LET_GO_MS; ms += 20) {
+		if (ms)
+			usleep(20000);
+		v->found = false;
+		ret = ioctl(v->control_fd, VDUSE_CREATE_DEV, dev) < 0 ? -errno : 0;
+		if (ret == -EEXIST && ioctl(v->control_fd, VDUSE_DESTROY_DEV, dev->name) == 0)
+			ret = ioctl(v->control_fd, VDUSE_CREATE_DEV, dev) < 0 ? -errno : 0;
+		v->found = ret == -EEXIST;
+		if (!ret || v->found)
+			ret = open_file(v);
+	}
+	return ret;
+}
+
 static int create_device(struct vduse *v, const struct vduse_params *params, struct error *err)
 {
 	size_t size = sizeof(struct vduse_dev_config) + CONFIG_BYTES;
 	struct vduse_dev_config *dev = calloc(1, size);
-	char name[VDUSE_NAME_MAX] = "";
 	int ret;
 
 	if (!dev)
 		return error_set(err, -ENOMEM, "out of memory");
-	snprintf(name, sizeof(name), "%s", v->name);
-	memcpy(dev->name, name, sizeof(name));
+	snprintf(dev->name, sizeof(dev->name), "%s", v->name);
 	dev->vendor_id = VENDOR;
 	dev->device_id = VIRTIO_ID_NET;
-	dev->features = (params->features & vduse_features) | ASKED;
+	dev->features = v->offered;
 	dev->vq_num = VDUSE_QUEUES;
 	dev->vq_align = 4096;
 	dev->config_size = CONFIG_BYTES;
 	fill_config(dev->config, params);
-	ret = ioctl(v->control_fd, VDUSE_CREATE_DEV, dev) < 0 ? -errno : 0;
-	/* One that a switch before has left behind. */
-	if (ret == -EEXIST && ioctl(v->control_fd, VDUSE_DESTROY_DEV, name) == 0)
-		ret = ioctl(v->control_fd, VDUSE_CREATE_DEV, dev) < 0 ? -errno : 0;
+	ret = find_or_create(v, dev);
 	free(dev);
-	if (ret == -EEXIST)
-		return error_set(
-			err, ret,
-			"there is a VDUSE device %s already: if it is of a switch that has "
-			"ended, take it off the bus (vdpa dev del %s)",
-			name, name);
+	if (ret == -EBUSY)
+		return error_set(err, ret,
+				 "there is a VDUSE device %s already, and another process has it",
+				 v->name);
 	return ret ? error_set(err, ret, "cannot make the device (VDUSE_CREATE_DEV): %s",
 			       error_name(ret))
 		   : 0;
 }
 
-static void destroy_device(struct vduse *v)
+static bool destroy_device(struct vduse *v)
 {
 	char name[VDUSE_NAME_MAX] = "";
 
 	snprintf(name, sizeof(name), "%s", v->name);
-	if (ioctl(v->control_fd, VDUSE_DESTROY_DEV, name) < 0)
-		log_warn("%s: the device is on the vDPA bus still: vdpa dev del %s", v->name, name);
+	if (ioctl(v->control_fd, VDUSE_DESTROY_DEV, name) == 0)
+		return true;
+	log_warn("%s: the device is on the vDPA bus still: vdpa dev del %s", v->name, name);
+	return false;
+}
+
+/* The kernel gives a device up when a message to it is not answered in time. */
+static int check_broken(const struct vduse *v, struct error *err)
+{
+	struct pollfd p = {.fd = v->dev.fd};
+
+	if (poll(&p, 1, 0) <= 0 || !(p.revents & POLLERR))
+		return 0;
+	return error_set(
+		err, -EIO,
+		"the kernel has given the device up, because it was not answered for 30 s "
+		"while nobody served it: take it off the bus, and put it on again (vdpa dev "
+		"del %s; vdpa dev add name %s mgmtdev vduse)",
+		v->name, v->name);
 }
 
 static int open_device(struct vduse *v, struct error *err)
 {
-	char path[sizeof(VDUSE_DIR) + VDUSE_NAME_MAX];
-	int ret;
+	int ret = v->found ? check_broken(v, err) : 0;
 
-	snprintf(path, sizeof(path), VDUSE_DIR "%s", v->name);
-	v->dev.fd = open(path, O_RDWR | O_CLOEXEC | O_NONBLOCK);
 	v->attention.fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
-	if (v->dev.fd < 0 || v->attention.fd < 0)
-		return error_set(err, -errno, "%s: %s", path, error_name(errno));
-	ret = vduse_rings_init(v, err);
+	if (!ret && v->attention.fd < 0)
+		ret = error_set(err, -errno, "eventfd: %s", error_name(errno));
+	if (!ret)
+		ret = vduse_rings_init(v, err);
 	if (ret)
 		return ret;
+	vduse_keep_open(v);
+	if (v->held)
+		return 0;
 	ret = loop_add(v->loop, &v->dev, EPOLLIN);
 	if (!ret)
 		ret = loop_add(v->loop, &v->attention, EPOLLIN);
-	return ret ? error_set(err, ret, "%s: %s", path, error_name(ret)) : 0;
+	if (ret)
+		return error_set(err, ret, "%s: %s", v->name, error_name(ret));
+	return v->found ? vduse_go_on(v, err) : 0;
 }
 
 static void close_watch(struct vduse *v, struct loop_fd *watch)
@@ -272,6 +319,7 @@ struct vduse *vduse_create(const struct vduse_params *params, struct error *err)
 	v->again = (struct loop_timer){.fn = again, .opaque = v};
 	for (unsigned i = 0; i < VDUSE_QUEUES; i++)
 		v->rings[i].pub = (struct vduse_queue){.dev = v, .index = i, .kick_fd = -1};
+	v->offered = (params->features & vduse_features) | ASKED;
 	v->control_fd = open_control(err);
 	v->name = strdup(params->name);
 	if (v->control_fd < 0)
@@ -279,24 +327,22 @@ struct vduse *vduse_create(const struct vduse_params *params, struct error *err)
 	else if (!v->name)
 		ret = error_set(err, -ENOMEM, "out of memory");
 	if (!ret)
-		ret = create_device(v, params, err);
-	if (!ret) {
+		ret = params->inherit ? vduse_inherit(v, params->inherit, err)
+				      : create_device(v, params, err);
+	if (!ret)
 		ret = open_device(v, err);
-		if (ret) {
-			close_all(v);
-			destroy_device(v);
-		}
-	}
 	if (!ret)
 		return v;
-	free_vduse(v);
+	vduse_destroy(v);
 	return NULL;
 }
 
 void vduse_destroy(struct vduse *v)
 {
+	bool ours = v->dev.fd >= 0 && !v->held;
+
 	close_all(v);
-	destroy_device(v);
+	vduse_keep_close(v, ours && destroy_device(v));
 	free_vduse(v);
 }
 

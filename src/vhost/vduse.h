@@ -3,6 +3,7 @@
 #define VHOST_VDUSE_H
 
 #include "base/loop.h"
+#include "base/parcel.h"
 #include "mem/guest_mem.h"
 #include "vring/device.h"
 
@@ -45,6 +46,8 @@ struct vduse_params {
 	struct loop *loop;
 	const struct vduse_ops *ops;
 	void *opaque;
+	/** What vduse_save() of another process put, or NULL: then it is that device, and held. */
+	struct parcel_in *inherit;
 };
 
 /** Virtio features that such a device can have, and that its owner can carry. */
@@ -53,7 +56,10 @@ extern const uint64_t vduse_features;
 /** Whether this host has VDUSE; if not, err says what to do. */
 int vduse_probe(struct error *err);
 
-/** Makes the device. NULL with err set. */
+/**
+ * Makes the device, or goes on with one of that name which a process that has ended left on the bus, with
+ * its driver and from where its rings stand. NULL with err set.
+ */
 struct vduse *vduse_create(const struct vduse_params *params, struct error *err);
 
 /** Stops it, and removes it if it is not on the bus any more; if it is, the log says what to do. */
@@ -64,6 +70,16 @@ struct vduse_info {
 	unsigned queues_running;
 };
 void vduse_info(const struct vduse *v, struct vduse_info *info);
+
+/*
+ * Handing the device to another process: as that of vhost/backend.h. From save on the kernel's messages
+ * wait; it does so for 30 s.
+ */
+void vduse_save(struct vduse *v, struct parcel_out *p);
+void vduse_hold(struct vduse *v);
+void vduse_save_rings(const struct vduse *v, struct parcel_out *p);
+int vduse_restore_rings(struct vduse *v, struct parcel_in *p, struct error *err);
+void vduse_resume(struct vduse *v);
 
 /** Worker: signals the driver. */
 void vduse_call(struct vduse_queue *q);

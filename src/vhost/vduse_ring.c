@@ -25,7 +25,7 @@ int vduse_rings_init(struct vduse *v, struct error *err)
 		r->pub.kick_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
 		if (!r->pub.vq || r->pub.kick_fd < 0)
 			return error_set(err, -ENOMEM, "queue %u: out of memory", i);
-		if (ioctl(v->dev.fd, VDUSE_VQ_SETUP, &cfg) < 0)
+		if (!v->found && ioctl(v->dev.fd, VDUSE_VQ_SETUP, &cfg) < 0)
 			return error_set(err, -errno, "queue %u: cannot be set up: %s", i,
 					 error_name(errno));
 	}
@@ -69,6 +69,18 @@ static int first_state(const struct vduse *v, const struct vring_config *cfg,
 	return ret == -EFAULT ? ret : 0;
 }
 
+/* Where a predecessor that was killed has left the ring. */
+static int left_state(const struct vduse *v, const struct vring_config *cfg,
+		      const struct vduse_vq_info *info, struct vring_state *state)
+{
+	const struct vring_state first = packed_state(info);
+	unsigned mended;
+	int ret =
+		vhost_base_recover(cfg, v->table, cfg->packed ? &first : &VRING_STATE_INIT, state);
+
+	return ret ? ret : vhost_base_mend(cfg, v->table, state, &mended);
+}
+
 static int start(struct vduse *v, struct vduse_ring *r, const struct vduse_vq_info *info,
 		 struct error *err)
 {
@@ -87,7 +99,9 @@ static int start(struct vduse *v, struct vduse_ring *r, const struct vduse_vq_in
 		.driver = info->driver_addr,
 		.device = info->device_addr,
 	};
-	if (!r->has_run)
+	if (r->left)
+		ret = left_state(v, &r->cfg, info, &state);
+	else if (!r->has_run)
 		ret = first_state(v, &r->cfg, info, &state);
 	if (ret)
 		return error_set(err, ret, "the ring is not in memory");
@@ -99,7 +113,10 @@ static int start(struct vduse *v, struct vduse_ring *r, const struct vduse_vq_in
 		vq_stop(r->pub.vq, NULL);
 		return error_set(err, ret, "its kicks: %s", error_name(ret));
 	}
+	if (vduse_keep_track(v, r->pub.index))
+		vduse_call(&r->pub);
 	atomic_store(&r->attention, false);
+	r->left = false;
 	r->running = r->has_run = true;
 	ret = v->ops->queue_start(v->opaque, &r->pub, err);
 	if (ret) {
@@ -135,7 +152,7 @@ void vduse_rings_start(struct vduse *v)
 {
 	struct error err = {0};
 
-	if (!(v->status & VIRTIO_CONFIG_S_DRIVER_OK))
+	if (v->held || !(v->status & VIRTIO_CONFIG_S_DRIVER_OK))
 		return;
 	for (unsigned i = 0; i < VDUSE_QUEUES; i++)
 		if (atomic_exchange(&v->rings[i].uncalled, false))
@@ -172,7 +189,7 @@ void vduse_rings_reset(struct vduse *v)
 {
 	vduse_rings_stop(v);
 	for (unsigned i = 0; i < VDUSE_QUEUES; i++)
-		v->rings[i].has_run = v->rings[i].broken = false;
+		v->rings[i].has_run = v->rings[i].broken = v->rings[i].left = false;
 }
 
 int vduse_ring_state(struct vduse *v, unsigned index, struct vring_state *state)

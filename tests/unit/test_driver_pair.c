@@ -560,6 +560,58 @@ static void test_renew_refused(void **state)
 	alone_close(&a);
 }
 
+/* What one pair has received goes to another, which gets more behind it, and then uses the buffers. */
+static void test_handed_over(void **state)
+{
+	const struct driver_pair_config config = {.size = {8, 8}, .event_idx = true};
+	uint8_t frame[60] = {0}, longest[1 << 17] = {0};
+	struct net_offload off[8];
+	struct alone old, heir;
+	struct iovec iov[8];
+	uint32_t len;
+
+	alone_open(&old, &config);
+	alone_open(&heir, &config);
+	for (uint8_t i = 1; i <= 5; i++) {
+		frame[20] = i;
+		alone_put(&old, frame, 60, 4096, 0);
+	}
+	assert_int_equal(driver_pair_borrow(old.p, iov, off, 2), 2);
+	driver_pair_give_back(old.p, 1); /* 2 to 5 are left, one of them was lent before */
+	assert_int_equal(driver_pair_waiting(old.p), 4);
+
+	assert_int_equal(driver_pair_renew(heir.p, &config, &(struct error){0}), 0);
+	for (unsigned i = 0; i < 4; i++) {
+		const void *at = driver_pair_frame(old.p, i, &len);
+
+		assert_int_equal(len, 60 + 12);
+		assert_int_equal(driver_pair_put(heir.p, at, len), 0);
+	}
+	assert_int_equal(driver_pair_put(heir.p, longest, sizeof(longest)), -EINVAL);
+	assert_int_equal(vq_start(heir.vq[0], driver_pair_ring(heir.p, 0), &VRING_STATE_INIT,
+				  driver_pair_memory(heir.p), NULL),
+			 0);
+	driver_pair_start(heir.p);
+	frame[20] = 6;
+	alone_put(&heir, frame, 60, 4096, 0);
+	for (uint8_t i = 2; i <= 60; i++) {
+		assert_true(driver_pair_borrow(heir.p, iov, off, 1) == 1);
+		assert_int_equal(iov[0].iov_len, 60);
+		assert_int_equal(((uint8_t *)iov[0].iov_base)[20], i);
+		driver_pair_give_back(heir.p, 1);
+		frame[20] = (uint8_t)(i + 5);
+		alone_put(&heir, frame, 60, 4096, 0);
+	}
+	/* The old one goes on with what it had, if it came to nothing. */
+	assert_int_equal(driver_pair_borrow(old.p, iov, off, 8), 4);
+	assert_int_equal(((uint8_t *)iov[0].iov_base)[20], 2);
+	for (unsigned i = 0; i < 8; i++)
+		driver_pair_put(heir.p, frame, 60);
+	assert_int_equal(driver_pair_put(heir.p, frame, 60), -ENOSPC);
+	alone_close(&old);
+	alone_close(&heir);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -567,7 +619,7 @@ int main(void)
 		cmocka_unit_test(test_held_back),     cmocka_unit_test(test_notify),
 		cmocka_unit_test(test_hostile),	      cmocka_unit_test(test_alone),
 		cmocka_unit_test(test_merge_lies),    cmocka_unit_test(test_poll),
-		cmocka_unit_test(test_renew_refused),
+		cmocka_unit_test(test_renew_refused), cmocka_unit_test(test_handed_over),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
