@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "unit/plane_bed.h"
+#include "unit/plane_relay.h"
 
 #include <fcntl.h>
 #include <sched.h>
@@ -206,6 +207,23 @@ static void stop_and_go(struct pb *pb, struct flow *f)
 	flow_run(pb, f, 20);
 }
 
+/* There and back; and it is killed meanwhile. */
+static void relay(struct pb *pb, struct flow *f, struct peer *peer, bool kill)
+{
+	relay_begin(pb);
+	flow_resumes(pb, f, PATIENCE_MS);
+	flow_run(pb, f, 20);
+	if (kill) {
+		peer_kill(peer);
+		flow_run(pb, f, 5);
+		peer_start(peer);
+		flow_resumes(pb, f, PATIENCE_MS);
+	}
+	relay_end(pb);
+	flow_resumes(pb, f, PATIENCE_MS);
+	flow_run(pb, f, 20);
+}
+
 static void session(unsigned pairs, bool packed, bool server)
 {
 	struct peer peer;
@@ -217,6 +235,7 @@ static void session(unsigned pairs, bool packed, bool server)
 	peer_init(&peer, pairs, server);
 	peer_start(&peer);
 	pb_init(&pb, pairs, 256, packed);
+	pb.config.filter.promisc = true; /* what it sends comes back as it is */
 	snprintf(opts, sizeof(opts), "socket=%s,server=%s,wait=60000,link-down-after=100",
 		 peer.sock, server ? "on" : "off");
 	open_plane(&pb, opts);
@@ -248,6 +267,12 @@ static void session(unsigned pairs, bool packed, bool server)
 			      worst);
 	for (unsigned i = rounds(20, 4); i; i--)
 		stop_and_go(&pb, &f);
+	n = rounds(20, 4);
+	f.lost = 0;
+	for (unsigned i = 0; i < n; i++)
+		relay(&pb, &f, &peer, false);
+	print_message("  relayed %u times, %llu frames lost\n", n, (unsigned long long)f.lost);
+	relay(&pb, &f, &peer, true);
 	pb_check_rings(&pb);
 	pb_stop(&pb);
 	pb_close(&pb);

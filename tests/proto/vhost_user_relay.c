@@ -1,75 +1,16 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "back_session.h"
 
-#include "dataplane/handover.h"
-#include "dataplane/relay.h"
 #include "hostnet/hostnet.h"
 #include "net/capture.h"
 #include "unit/pcapng_reader.h"
+#include "unit/plane_relay.h"
 
 /*
  * A relay in front of the vhost-user plane, under traffic that a back-end sends back: it comes and
  * goes on one connection, with nothing lost, doubled or out of order; the back-end goes and comes
  * meanwhile; the guest resets; and what it records is what went by.
  */
-static struct plane_params params_of(struct pb *pb)
-{
-	return (struct plane_params){
-		.id = "net0",
-		.queue_pairs = pb->pairs,
-		.mac = pb_guest_mac,
-		.mem = pb->gm,
-		.loop = pb->loop,
-		.events = &pb->events,
-	};
-}
-
-static int hand_over(struct pb *pb, struct plane *to, struct error *err)
-{
-	struct plane_params params = params_of(pb);
-	struct plane_start start = {
-		.features = pb->features,
-		.queues = pb->queues,
-		.nqueues = 2 * pb->pairs,
-		.config = &pb->config,
-	};
-	struct plane_handover ho = {
-		.to = to,
-		.params = &params,
-		.need = pb->features,
-		.start = &start,
-		.plane = pb->plane,
-	};
-	int rc = plane_handover(&ho, err);
-
-	pb->plane = ho.plane;
-	assert_false(ho.moved);
-	return rc;
-}
-
-static void relay_begin(struct pb *pb)
-{
-	struct plane_params params = params_of(pb);
-	struct error err = {0};
-	struct plane *relay;
-
-	if (plane_relay_open(pb->plane, &params, &relay, &err) || hand_over(pb, relay, &err))
-		fail_msg("%s", err.text);
-	assert_ptr_equal(pb->plane, relay);
-}
-
-static void relay_end(struct pb *pb)
-{
-	struct plane *relay = pb->plane, *behind = plane_relay_behind(relay);
-	struct error err = {0};
-
-	assert_non_null(behind);
-	if (hand_over(pb, behind, &err))
-		fail_msg("%s", err.text);
-	plane_relay_leave(relay);
-	assert_null(plane_relay_behind(pb->plane));
-}
-
 /* As session_open(), for a guest that takes frames for any address: what it sends comes back. */
 static void open_session(struct session *s, unsigned pairs, bool packed, bool mergeable)
 {
@@ -291,17 +232,17 @@ static void test_refused(void **state)
 	struct pb pb;
 
 	open_session(&s, 2, false, true);
-	params = params_of(&s.pb);
+	params = relay_params(&s.pb);
 	params.queue_pairs = 1; /* less than there are: it does not start */
 	assert_int_equal(plane_relay_open(s.pb.plane, &params, &relay, &err), 0);
-	assert_int_equal(hand_over(&s.pb, relay, &err), -EINVAL);
+	assert_int_equal(relay_hand_over(&s.pb, relay, &err), -EINVAL);
 	plane_relay_leave(relay);
 	flow_until(&s.pb, &s.f, 200);
 	assert_int_equal(s.f.lost, 0);
 	session_close(&s);
 	pb_init(&pb, 1, 256, false);
 	pb_open(&pb, "none", "");
-	params = params_of(&pb);
+	params = relay_params(&pb);
 	assert_int_equal(plane_relay_open(pb.plane, &params, &relay, &err), -ENOTSUP);
 	pb_stop(&pb);
 	pb_close(&pb);
