@@ -171,7 +171,11 @@ int virtio_net_set_backend(struct nic *nic, const char *backend, const struct op
 /** The move itself, whatever planes= says. */
 int virtio_net_move(struct virtio_net *net, const char *backend, const struct options *opts,
 		    struct nic_switch *result, struct error *err);
-/** … to a plane that is open, on the same attachment point. The old one stays open. */
-int virtio_net_move_to(struct virtio_net *net, struct plane *to, struct error *err);
+/**
+ * … to a plane that is open, which took prepare_ns. The attachment point is the same, and the old
+ * plane stays open.
+ */
+int virtio_net_move_to(struct virtio_net *net, struct plane *to, uint64_t prepare_ns,
+		       struct error *err);
 
 #endif

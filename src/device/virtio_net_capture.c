@@ -68,11 +68,12 @@ static int relay(struct virtio_net *net, struct error *err)
 {
 	struct plane_params params = virtio_net_plane_params(net);
 	struct plane *relay, *behind = net->plane;
+	uint64_t begin = clock_ns();
 	int ret = plane_relay_open(behind, &params, &relay, err);
 
 	if (ret)
 		return error_prefix(err, ret, "cannot capture");
-	ret = virtio_net_move_to(net, relay, err);
+	ret = virtio_net_move_to(net, relay, clock_ns() - begin, err);
 	if (ret && net->plane == behind)
 		plane_relay_leave(relay);
 	return ret;
@@ -85,10 +86,10 @@ static int relay(struct virtio_net *net, struct error *err)
 static int end_relay(struct virtio_net *net, struct plane *behind, struct error *err)
 {
 	struct plane *relay = net->plane;
-	int ret = virtio_net_move_to(net, behind, err);
+	int ret = virtio_net_move_to(net, behind, 0, err);
 
 	if (ret)
-		ret = virtio_net_move_to(net, behind, err);
+		ret = virtio_net_move_to(net, behind, 0, err);
 	if (ret == 0)
 		plane_relay_leave(relay);
 	return ret;

@@ -154,7 +154,8 @@ int virtio_net_move(struct virtio_net *net, const char *backend, const struct op
 	return 0;
 }
 
-int virtio_net_move_to(struct virtio_net *net, struct plane *to, struct error *err)
+int virtio_net_move_to(struct virtio_net *net, struct plane *to, uint64_t prepare_ns,
+		       struct error *err)
 {
 	struct nic_switch result;
 	struct nic_state from;
@@ -162,6 +163,7 @@ int virtio_net_move_to(struct virtio_net *net, struct plane *to, struct error *e
 
 	virtio_net_state(&net->nic, &from);
 	ret = move(net, to, NULL, NULL, &result, err);
+	result.prepare_ns += prepare_ns;
 	if (ret == 0)
 		moved(net, &from, &result);
 	return ret;

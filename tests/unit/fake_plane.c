@@ -25,6 +25,7 @@ static int fake_open(const char *backend, const struct options *opts,
 	fake_plane.plane = (struct plane){&fake_plane_ops, fake_plane.mtu, true};
 	fake_plane.events = params->events;
 	fake_plane.pairs = params->queue_pairs;
+	fake_plane.mem = params->mem;
 	fake_plane.open = true;
 	fake_plane.opens++;
 	*out = &fake_plane.plane;
@@ -41,6 +42,10 @@ static int fake_start(struct plane *plane, const struct plane_start *start, stru
 	if (fake_plane.running)
 		abort();
 	fake_plane.starts++;
+	if (fake_plane.lost_once) {
+		fake_plane.lost_once = false;
+		return error_set(err, -ENOTCONN, "the fake plane was told to fail once");
+	}
 	if (fake_plane.start_result)
 		return error_set(err, fake_plane.start_result, "the fake plane was told to fail");
 	fake_plane.running = true;
@@ -86,6 +91,19 @@ static int fake_queue_set(struct plane *plane, unsigned index, struct plane_queu
 	return 0;
 }
 
+static int fake_use_memory(struct plane *plane, struct guest_mem *mem, struct error *err)
+{
+	fake_plane.mem = mem;
+	return fake_plane.memory_result
+		       ? error_set(err, fake_plane.memory_result, "the fake plane has no room")
+		       : 0;
+}
+
+static void fake_attachment(struct plane *plane, char *out, size_t size)
+{
+	*out = 0;
+}
+
 static void fake_counters(struct plane *plane, unsigned queue, struct plane_queue_counters *out)
 {
 	*out = (struct plane_queue_counters){.frames_in = 100 + queue};
@@ -109,5 +127,7 @@ const struct plane_ops fake_plane_ops = {
 	.configure = fake_configure,
 	.queue_set = fake_queue_set,
 	.counters = fake_counters,
+	.attachment = fake_attachment,
+	.use_memory = fake_use_memory,
 	.close = fake_close,
 };

@@ -12,7 +12,9 @@ struct fake_plane {
 	struct plane plane;
 	struct virtio_features features; /* what it can carry */
 	unsigned mtu;
-	int start_result, configure_result, queue_result;
+	int start_result, configure_result, queue_result, memory_result;
+	bool lost_once;	       /* the next start fails */
+	struct guest_mem *mem; /* what it was given last */
 
 	const struct plane_events *events;
 	unsigned pairs;

@@ -365,7 +365,10 @@ static void test_capture(void **state)
 	assert_int_equal(nic_capture_stop(nic_of(r), &stats, &err), -ENOENT);
 	assert_int_equal(nic_capture_start(nic_of(r), &what, &err), -EINVAL);
 	what.path = path;
-	assert_int_equal(nic_capture_start(nic_of(r), &what, &err), -ENOTSUP);
+	fake_plane.memory_result = -ENOSPC;
+	assert_int_equal(nic_capture_start(nic_of(r), &what, &err), -ENOSPC);
+	assert_true(fake_plane.running);
+	assert_ptr_equal(fake_plane.mem, r->net->vdev.mem);
 	fake_plane.leave = (struct vring_state){0};
 	assert_int_equal(nic_set_backend(nic_of(r), "backend=none", NULL, &err), 0);
 	assert_int_equal(nic_capture_start(nic_of(r), &what, &err), 0);
@@ -380,6 +383,94 @@ static void test_capture(void **state)
 	/* One that is running when the NIC goes ends with it. */
 	assert_int_equal(nic_capture_start(nic_of(r), &what, &err), 0);
 	rig_free(r);
+	unlink(path);
+}
+
+static void plane_is(struct rig *r, const char *name)
+{
+	struct nic_state now;
+
+	nic_get_state(nic_of(r), &now);
+	assert_string_equal(now.plane, name);
+}
+
+/* Whether the plane has the guest's rings. */
+static bool guests_rings(struct rig *r)
+{
+	return fake_plane.queues[1].cfg.desc == r->net->pq[1].cfg.desc &&
+	       fake_plane.queues[1].kick_fd == r->net->pq[1].kick_fd;
+}
+
+static bool relays_rings(struct rig *r)
+{
+	const struct vring_config *cfg = &fake_plane.queues[1].cfg;
+
+	return !guests_rings(r) && cfg->size == r->net->pq[1].cfg.size &&
+	       mem_find(guest_mem_table(fake_plane.mem), cfg->desc, cfg->size * 16) &&
+	       !mem_find(guest_mem_table(r->net->vdev.mem), cfg->desc, 1);
+}
+
+/* The capture's plane while it lasts: what it shows, and what goes through it. */
+static void use_relay(struct rig *r)
+{
+	struct walk walk = {0};
+	struct error err;
+
+	plane_is(r, "relay");
+	assert_true(fake_plane.running && relays_rings(r));
+	nic_hops(nic_of(r), on_hop, &walk);
+	assert_string_equal(walk.order, "tx ring,tx plane,tx backend,rx backend,rx plane,rx ring,"
+					"tx ring,tx plane,tx backend,rx backend,rx plane,rx ring,");
+	assert_int_equal(nic_set_backend(nic_of(r), "backend=none", NULL, &err), -EBUSY);
+	assert_int_equal(nic_set_link(nic_of(r), false, &err), 0);
+	assert_false(fake_plane.config.link_up);
+	assert_int_equal(nic_set_link(nic_of(r), true, &err), 0);
+	gv_put(&r->gv, VPCI_COMMON_STATUS, 1, 0);
+	assert_false(fake_plane.running);
+	start_driver(r);
+	assert_true(fake_plane.running && relays_rings(r));
+	plane_is(r, "relay");
+}
+
+/* On a plane that sees no frames, workers relay to it meanwhile. */
+static void test_capture_relayed(void **state)
+{
+	struct rig *r = rig_with("queues=2");
+	struct nic_capture what = {.fd = -1};
+	struct nic_capture_stats stats = {0};
+	char path[] = "/tmp/capture-XXXXXX";
+	struct error err = {0};
+
+	what.path = path;
+	close(mkstemp(path));
+	start_driver(r);
+	fake_plane.leave = (struct vring_state){0};
+	/* It does not start on other rings: it goes on with those it had. */
+	fake_plane.lost_once = true;
+	assert_int_equal(nic_capture_start(nic_of(r), &what, &err), -ENOTCONN);
+	plane_is(r, "fake");
+	assert_true(fake_plane.running && guests_rings(r));
+	assert_ptr_equal(fake_plane.mem, r->net->vdev.mem);
+
+	assert_int_equal(nic_capture_start(nic_of(r), &what, &err), 0);
+	use_relay(r);
+	/* Its back-end goes away at the very end. */
+	fake_plane.lost_once = true;
+	assert_int_equal(nic_capture_stop(nic_of(r), &stats, &err), 0);
+	assert_true(stats.moved);
+	plane_is(r, "fake");
+	assert_true(fake_plane.running && guests_rings(r));
+	assert_ptr_equal(fake_plane.mem, r->net->vdev.mem);
+
+	/* While the driver is away; and there when the NIC goes. */
+	gv_put(&r->gv, VPCI_COMMON_STATUS, 1, 0);
+	assert_int_equal(nic_capture_start(nic_of(r), &what, &err), 0);
+	plane_is(r, "relay");
+	assert_false(fake_plane.running);
+	start_driver(r);
+	assert_true(fake_plane.running && relays_rings(r));
+	rig_free(r);
+	assert_false(fake_plane.open);
 	unlink(path);
 }
 
@@ -511,13 +602,21 @@ static void test_chips(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(test_moves),	   cmocka_unit_test(test_refused),
-		cmocka_unit_test(test_planes),	   cmocka_unit_test(test_missing),
-		cmocka_unit_test(test_rolls_back), cmocka_unit_test(test_before_driver),
-		cmocka_unit_test(test_paused),	   cmocka_unit_test(test_second),
-		cmocka_unit_test(test_hops),	   cmocka_unit_test(test_past),
-		cmocka_unit_test(test_offer),	   cmocka_unit_test(test_capture),
-		cmocka_unit_test(test_carrier),	   cmocka_unit_test(test_chips),
+		cmocka_unit_test(test_moves),
+		cmocka_unit_test(test_refused),
+		cmocka_unit_test(test_planes),
+		cmocka_unit_test(test_missing),
+		cmocka_unit_test(test_rolls_back),
+		cmocka_unit_test(test_before_driver),
+		cmocka_unit_test(test_paused),
+		cmocka_unit_test(test_second),
+		cmocka_unit_test(test_hops),
+		cmocka_unit_test(test_past),
+		cmocka_unit_test(test_offer),
+		cmocka_unit_test(test_capture),
+		cmocka_unit_test(test_capture_relayed),
+		cmocka_unit_test(test_carrier),
+		cmocka_unit_test(test_chips),
 		cmocka_unit_test(test_falls_back),
 	};
 
