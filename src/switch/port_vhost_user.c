@@ -4,6 +4,7 @@
  * conversation and says when a queue may be used; this hands the queue to the workers and takes it
  * back.
  */
+#include "switch/port_state.h"
 #include "switch/ring_features.h"
 #include "switch/types.h"
 #include "vhost/backend.h"
@@ -121,6 +122,16 @@ static void announce(void *opaque, const uint8_t mac[6])
 	sw_port_announce(opaque, mac);
 }
 
+static unsigned save_state(void *opaque, struct device_state_address *list, unsigned max)
+{
+	return sw_port_save_addresses(opaque, list, max);
+}
+
+static void load_state(void *opaque, const struct device_state_address *list, unsigned n)
+{
+	sw_port_load_addresses(opaque, list, n);
+}
+
 static const struct vhost_backend_ops backend_ops = {
 	.queue_start = queue_start,
 	.queue_stop = queue_stop,
@@ -128,6 +139,8 @@ static const struct vhost_backend_ops backend_ops = {
 	.connection = connection,
 	.mtu = mtu,
 	.announce = announce,
+	.save_state = save_state,
+	.load_state = load_state,
 };
 
 static int take_options(struct sw_port *port, const struct options *opts,

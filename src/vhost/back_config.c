@@ -108,6 +108,8 @@ uint64_t back_protocol_offered(const struct vhost_backend *be)
 		bits |= BIT(VHOST_USER_PROTOCOL_F_PAGEFAULT);
 	if (be->ops->announce)
 		bits |= BIT(VHOST_USER_PROTOCOL_F_RARP);
+	if (be->ops->save_state)
+		bits |= BIT(VHOST_USER_PROTOCOL_F_DEVICE_STATE);
 	if (be->ops->mtu)
 		bits |= BIT(VHOST_USER_PROTOCOL_F_NET_MTU);
 	return bits;

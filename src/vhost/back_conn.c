@@ -63,6 +63,8 @@ static back_handler *const handlers[VHOST_USER_REQUEST_MAX] = {
 	[VHOST_USER_REM_MEM_REG] = back_rem_mem_reg,
 	[VHOST_USER_SET_STATUS] = back_set_status,
 	[VHOST_USER_GET_STATUS] = back_get_status,
+	[VHOST_USER_SET_DEVICE_STATE_FD] = back_set_device_state_fd,
+	[VHOST_USER_CHECK_DEVICE_STATE] = back_check_device_state,
 };
 
 int back_take_fd(struct vhost_user_msg *msg)
@@ -267,6 +269,7 @@ static void forget_front_end(struct vhost_backend *be)
 	back_iotlb_drop(be);
 	back_mem_drop(be);
 	back_postcopy_drop(be);
+	back_state_drop(be);
 	back_log_drop(be);
 	back_inflight_drop(be);
 	if (be->request_fd >= 0)
@@ -338,6 +341,7 @@ struct vhost_backend *vhost_backend_create(const struct vhost_backend_params *pa
 	be->ops = params->ops;
 	be->opaque = params->opaque;
 	be->server = params->server;
+	be->state.pipe.fd = -1;
 	be->listener.fd = be->conn.fd = be->attention.fd = be->request_fd = -1;
 	be->name = strdup(params->name);
 	be->path = params->path ? strdup(params->path) : NULL;

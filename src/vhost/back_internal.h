@@ -11,8 +11,8 @@
  * The back-end from inside: see docs/vhost-user.md. back_conn.c holds the connection and hands
  * requests out, back_socket.c finds front-ends, back_mem.c has their memory, back_ring.c their
  * rings, back_inflight.c what these leave for a successor, back_log.c the dirty log, back_handover.c
- * what goes to another process, back_postcopy.c memory that is still on its way, and back_config.c what
- * is left.
+ * what goes to another process, back_postcopy.c memory that is still on its way, back_state.c what
+ * goes along with a guest, and back_config.c what is left.
  */
 #define BACK_SLOTS_MAX	   64 /* memory regions */
 #define BACK_CONFIG_BYTES  24 /* struct virtio_net_config (virtio 1.2, 5.1.4) */
@@ -60,6 +60,14 @@ struct back_queue {
 	_Atomic uint64_t signals_begun, signals_done;
 	uint64_t signals_seen; /* the watching thread's */
 	_Atomic bool silenced;
+};
+
+/** The device's state on its way: see back_state.c. */
+struct back_state {
+	struct loop_fd pipe; /* fd -1: none */
+	uint8_t *data;
+	size_t len, at;
+	int how;
 };
 
 struct vhost_backend {
@@ -112,7 +120,9 @@ struct vhost_backend {
 	unsigned inflight_queues, inflight_size;
 
 	bool frozen; /* nobody is listened to */
-	bool held;   /* on its way to another process, or from one: nothing runs */
+	struct back_state state;
+
+	bool held; /* on its way to another process, or from one: nothing runs */
 
 	struct vhost_backend *next_watched;
 	bool is_watched;
@@ -214,6 +224,10 @@ void back_iotlb_each(const struct vhost_backend *be,
 
 /* back_postcopy.c: see its header */
 back_handler back_postcopy_advise, back_postcopy_listen, back_postcopy_end;
+
+/* back_state.c */
+back_handler back_set_device_state_fd, back_check_device_state;
+void back_state_drop(struct vhost_backend *be);
 
 /* back_inflight.c */
 back_handler back_get_inflight_fd, back_set_inflight_fd;

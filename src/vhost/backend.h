@@ -5,6 +5,7 @@
 #include "base/loop.h"
 #include "base/parcel.h"
 #include "mem/guest_mem.h"
+#include "vhost/device_state.h"
 #include "vhost/user_msg.h"
 #include "vring/device.h"
 
@@ -69,6 +70,13 @@ struct vhost_backend_ops {
 	void (*features)(void *opaque, uint64_t features);
 	/** NET_SET_MTU. A negative errno refuses it. */
 	int (*mtu)(void *opaque, uint16_t mtu);
+	/**
+	 * What was seen behind the device, to go along with a guest that migrates: fills list, returns
+	 * how many, at most max. No queue runs. Both this and load_state, or neither.
+	 */
+	unsigned (*save_state)(void *opaque, struct device_state_address *list, unsigned max);
+	/** What was seen behind it where it was before; not to be trusted. */
+	void (*load_state)(void *opaque, const struct device_state_address *list, unsigned n);
 	/** SEND_RARP: announce this address on all other ports. */
 	void (*announce)(void *opaque, const uint8_t mac[6]);
 };

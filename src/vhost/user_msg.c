@@ -105,6 +105,13 @@ static int check_num(const struct vhost_user_msg *msg, struct error *err)
 	return 0;
 }
 
+static int check_transfer(const struct vhost_user_msg *msg, struct error *err)
+{
+	if (msg->payload.transfer.direction > 1 || msg->payload.transfer.phase != 0)
+		return bad(err, msg, "neither saved nor loaded while the device is stopped");
+	return 0;
+}
+
 static int check_log(const struct vhost_user_msg *msg, struct error *err)
 {
 	const struct vhost_user_log *log = &msg->payload.log;
@@ -206,6 +213,10 @@ static const struct rule frontend_rules[VHOST_USER_REQUEST_MAX] = {
 	[VHOST_USER_REM_MEM_REG] = {"REM_MEM_REG", SINGLE, NONE, 0, 1, 0, SLOTS, ANY, check_single},
 	[VHOST_USER_SET_STATUS] = {"SET_STATUS", U64, NONE, 0, 0, 0, F(STATUS), ANY},
 	[VHOST_USER_GET_STATUS] = {"GET_STATUS", NONE, U64, 0, 0, 0, F(STATUS), ANY},
+	[VHOST_USER_SET_DEVICE_STATE_FD] = {"SET_DEVICE_STATE_FD", 8, 8, U64, 1, 1, 1,
+					    F(DEVICE_STATE), ANY, check_transfer},
+	[VHOST_USER_CHECK_DEVICE_STATE] = {"CHECK_DEVICE_STATE", NONE, U64, 0, 0, 0,
+					   F(DEVICE_STATE), ANY},
 };
 
 static const struct rule backend_rules[VHOST_USER_BACKEND_REQUEST_MAX] = {
@@ -256,6 +267,7 @@ const char *vhost_user_protocol_name(unsigned bit)
 		[14] = "INBAND_NOTIFICATIONS",
 		[F(CONFIGURE_MEM_SLOTS)] = "CONFIGURE_MEM_SLOTS",
 		[F(STATUS)] = "STATUS",
+		[F(DEVICE_STATE)] = "DEVICE_STATE",
 	};
 
 	return bit < ARRAY_SIZE(names) && names[bit] ? names[bit] : "unknown";

@@ -49,6 +49,8 @@ enum vhost_user_request {
 	VHOST_USER_REM_MEM_REG = 38,
 	VHOST_USER_SET_STATUS = 39,
 	VHOST_USER_GET_STATUS = 40,
+	VHOST_USER_SET_DEVICE_STATE_FD = 42,
+	VHOST_USER_CHECK_DEVICE_STATE = 43,
 	VHOST_USER_REQUEST_MAX
 };
 
@@ -76,6 +78,7 @@ enum vhost_user_protocol_feature {
 	VHOST_USER_PROTOCOL_F_RESET_DEVICE = 13,
 	VHOST_USER_PROTOCOL_F_CONFIGURE_MEM_SLOTS = 15,
 	VHOST_USER_PROTOCOL_F_STATUS = 16,
+	VHOST_USER_PROTOCOL_F_DEVICE_STATE = 19,
 };
 
 /* Feature bit by which a back-end says that it knows protocol features at all. */
@@ -154,6 +157,11 @@ struct vhost_user_inflight {
 };
 #define VHOST_USER_INFLIGHT_BYTES 20 /* the wire has no tail padding */
 
+struct vhost_user_transfer {
+	uint32_t direction; /* 0: the back-end's state is saved, 1: loaded */
+	uint32_t phase;	    /* 0: the device is stopped */
+};
+
 struct vhost_user_area {
 	uint64_t queue; /* bits 0-7; VHOST_USER_NO_FD */
 	uint64_t size;
@@ -185,6 +193,7 @@ union vhost_user_payload {
 	struct vhost_user_config config;
 	struct vhost_user_inflight inflight;
 	struct vhost_user_area area;
+	struct vhost_user_transfer transfer;
 	struct vhost_user_iotlb iotlb;
 };
 

@@ -15,6 +15,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <signal.h>
 #include <sys/eventfd.h>
 #include <sys/mman.h>
 #include <sys/socket.h>
@@ -31,7 +32,7 @@ struct bed {
 	struct vhost_backend_queue *queues[2 * PAIRS];
 	int fd;
 	uint64_t protocol; /* what it offers */
-	int ram, small, event, null;
+	int ram, small, event, null, pipe[2];
 	uint8_t *host;
 };
 static struct bed b;
@@ -58,6 +59,17 @@ static void announce(void *opaque, const uint8_t mac[6])
 {
 }
 
+static unsigned save_state(void *opaque, struct device_state_address *list, unsigned max)
+{
+	list[0] = (struct device_state_address){.mac = {2, 0, 0, 0, 0, 1}};
+	return max;
+}
+
+static void load_state(void *opaque, const struct device_state_address *list, unsigned n)
+{
+	fuzz_assert(n <= DEVICE_STATE_MAX);
+}
+
 static void make_bed(void)
 {
 	static const struct vhost_backend_ops ops = {
@@ -65,6 +77,8 @@ static void make_bed(void)
 		.queue_stop = queue_stop,
 		.mtu = set_mtu,
 		.announce = announce,
+		.save_state = save_state,
+		.load_state = load_state,
 	};
 	struct vhost_backend_params params = {
 		.name = "fuzz",
@@ -75,6 +89,7 @@ static void make_bed(void)
 	};
 
 	log_set_level(LOG_LEVEL_ERROR);
+	signal(SIGPIPE, SIG_IGN);
 	b.loop = params.loop = loop_create(NULL);
 	b.be = vhost_backend_create(&params, NULL);
 	b.event = eventfd(0, EFD_NONBLOCK | EFD_CLOEXEC);
@@ -86,6 +101,7 @@ static void make_memory(void)
 {
 	b.ram = memfd_create("ram", MFD_CLOEXEC);
 	b.small = memfd_create("small", MFD_CLOEXEC);
+	fuzz_assert(pipe2(b.pipe, O_CLOEXEC | O_NONBLOCK) == 0);
 	fuzz_assert(b.ram >= 0 && b.small >= 0 && ftruncate(b.ram, RAM) == 0 &&
 		    ftruncate(b.small, 8192) == 0);
 	b.host = mmap(NULL, RAM, PROT_READ | PROT_WRITE, MAP_SHARED, b.ram, 0);
@@ -97,6 +113,8 @@ static void drop_memory(void)
 	munmap(b.host, RAM);
 	close(b.ram);
 	close(b.small);
+	close(b.pipe[0]);
+	close(b.pipe[1]);
 }
 
 static void worker(void)
@@ -153,6 +171,7 @@ static uint32_t usual_size(uint32_t request)
 	case VHOST_USER_POSTCOPY_ADVISE:
 	case VHOST_USER_POSTCOPY_LISTEN:
 	case VHOST_USER_POSTCOPY_END:
+	case VHOST_USER_CHECK_DEVICE_STATE:
 		return 0;
 	case VHOST_USER_SET_VRING_ADDR:
 		return sizeof(struct vhost_user_vring_addr);
@@ -232,6 +251,11 @@ static void set_up(struct vhost_user_msg *m, uint8_t how)
 		m->payload.inflight = (struct vhost_user_inflight){RAM / 2, RAM / 2, 4, 64};
 		m->nfds = m->hdr.request == VHOST_USER_SET_INFLIGHT_FD;
 		m->fds[0] = b.ram;
+		break;
+	case VHOST_USER_SET_DEVICE_STATE_FD:
+		m->payload.transfer = (struct vhost_user_transfer){how & 1, 0};
+		m->nfds = 1;
+		m->fds[0] = b.pipe[!(how & 1)];
 		break;
 	case VHOST_USER_SET_LOG_BASE:
 		m->payload.log = (struct vhost_user_log){4096, 0};
