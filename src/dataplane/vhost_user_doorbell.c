@@ -5,6 +5,7 @@
 #include "vhost/file_check.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <sys/eventfd.h>
 #include <sys/mman.h>
 #include <sys/stat.h>
@@ -25,9 +26,11 @@
  * in the helper: there the page is only mapped, and vu_doorbell_put() follows when the ring is the
  * back-end's (page_new).
  *
- * Nothing here ever touches the page, and KVM takes it back from the guest when it cannot be
- * reached any more (bus/host.h, lend_memory). Only a file whose faults somebody else serves, as
- * FUSE, could hold a vCPU up: those are refused.
+ * Nothing here ever touches the page, but the guest does, and must never be held up by it. A
+ * device's page that is gone makes KVM_RUN fail, and is taken back from the guest then (bus/host.h,
+ * lend_memory). For a page of memory that is gone KVM's asynchronous page faults would have the guest
+ * try for ever; so memory has to be sealed against being cut short. And a file whose faults
+ * somebody else serves, as FUSE, is not memory at all.
  */
 #define PAGE 4096 /* the host's, and the guest's doorbell */
 
@@ -35,14 +38,24 @@ static int check_area(const struct vhost_user_area *area, int fd, struct error *
 {
 	struct stat st;
 	uint64_t grain;
+	int rc, seals;
 
 	if (area->size != PAGE || area->offset % PAGE)
 		return error_set(err, -EINVAL, "%llu bytes at %#llx are not one page of %d",
 				 (unsigned long long)area->size, (unsigned long long)area->offset,
 				 PAGE);
-	if (fstat(fd, &st) == 0 && S_ISCHR(st.st_mode))
-		return 0; /* a device's: the file has no size, and mmap() knows */
-	return memory_file_check(fd, area->offset, area->size, &grain, err);
+	if (fstat(fd, &st) < 0)
+		return error_set(err, -errno, "its descriptor: %s", error_name(errno));
+	if (!S_ISREG(st.st_mode))
+		return 0; /* a device's, or VFIO's, which is of no type: mmap() knows */
+	rc = memory_file_check(fd, area->offset, area->size, &grain, err);
+	if (rc)
+		return rc;
+	seals = fcntl(fd, F_GET_SEALS);
+	if (seals < 0 || !(seals & F_SEAL_SHRINK))
+		return error_set(err, -EINVAL,
+				 "its memory can be taken away: seal it with F_SEAL_SHRINK");
+	return 0;
 }
 
 static void forget_new(struct vu_ring *r)

@@ -10,12 +10,14 @@
 	(PROTOCOL | 1ULL << VHOST_USER_PROTOCOL_F_HOST_NOTIFIER | \
 	 1ULL << VHOST_USER_PROTOCOL_F_BACKEND_SEND_FD)
 
-static int file_of(size_t size)
+static int file_of(size_t size, bool sealed)
 {
-	int fd = memfd_create("doorbells", MFD_CLOEXEC);
+	int fd = memfd_create("doorbells", MFD_CLOEXEC | MFD_ALLOW_SEALING);
 
 	assert_true(fd >= 0);
 	assert_int_equal(ftruncate(fd, (off_t)size), 0);
+	if (sealed)
+		assert_int_equal(fcntl(fd, F_ADD_SEALS, F_SEAL_SHRINK), 0);
 	return fd;
 }
 
@@ -71,7 +73,7 @@ static void rings_in(struct running *r, unsigned queue, int fd, off_t offset)
 
 static void test_given(void **state)
 {
-	int fd = file_of(2 * PAGE), other = file_of(PAGE);
+	int fd = file_of(2 * PAGE, true), other = file_of(PAGE, true);
 	struct running r;
 
 	begin(&r, &(struct script){0});
@@ -98,8 +100,9 @@ static void test_given(void **state)
 
 static void test_refused(void **state)
 {
-	int fd = file_of(2 * PAGE), null = open("/dev/null", O_RDWR),
+	int fd = file_of(2 * PAGE, true), null = open("/dev/null", O_RDWR),
 	    file = open("/proc/self/exe", O_RDONLY);
+	int open_file = file_of(PAGE, false);
 	struct running r;
 	int ends[2];
 
@@ -118,7 +121,8 @@ static void test_refused(void **state)
 	assert_int_equal(ask(&r, 1, PAGE, 0, null), 1); /* not to be mapped */
 	assert_int_equal(ask(&r, 1, PAGE, 0, file), 1); /* on a disk */
 	assert_int_equal(ask(&r, 1, PAGE, 0, ends[0]), 1);
-	r.pb.doorbell_rc = -ENOTSUP; /* the NIC has no pages */
+	assert_int_equal(ask(&r, 1, PAGE, 0, open_file), 1); /* it can be cut short */
+	r.pb.doorbell_rc = -ENOTSUP;			     /* the NIC has no pages */
 	assert_int_equal(ask(&r, 1, PAGE, 0, fd), 1);
 	r.pb.doorbell_rc = 0;
 	for (unsigned i = 0; i < 4; i++)
@@ -127,6 +131,7 @@ static void test_refused(void **state)
 	assert_int_equal(r.b.met, 1);
 	run_done(&r);
 	close(fd);
+	close(open_file);
 	close(null);
 	close(file);
 	close(ends[0]);
@@ -136,7 +141,7 @@ static void test_refused(void **state)
 /* Without the feature it is a breach of the protocol: the channel is closed, and all else goes on. */
 static void test_not_agreed(void **state)
 {
-	int fd = file_of(PAGE);
+	int fd = file_of(PAGE, true);
 	struct running r;
 
 	run_with(&r, &(struct script){0}, 1);
@@ -151,7 +156,7 @@ static void test_not_agreed(void **state)
 /* It waits for its answer before it gives one: at the first start, and when it comes back. */
 static void while_waited_for(unsigned at)
 {
-	int fd = file_of(PAGE);
+	int fd = file_of(PAGE, true);
 	struct script script = {.ask_at = at, .ask = message(1, PAGE, 0, fd)};
 	struct running r;
 
