@@ -32,8 +32,8 @@ int relay_port_new(const char *id, unsigned pairs, const struct mem_region *memo
 uint64_t relay_port_bytes(unsigned pairs);
 
 /**
- * Makes the rings anew, as the guest's are that go[] with them (features, which are enabled; sizes, up to what
- * fits), and fills queues[] in as the plane behind is to get them.
+ * Makes the rings anew for a guest that starts with these: of its rings' format and sizes, up to what
+ * fits, and filled in in queues[] as the plane behind is to get them. 0 or a negative errno.
  */
 int relay_port_renew(struct relay_port *port, const struct plane_start *guest,
 		     struct plane_queue *queues, struct error *err);

@@ -201,10 +201,21 @@ int driver_pair_call_fd(const struct driver_pair *p)
 	return p->call_fd;
 }
 
+/* A counter has one writer; a reader sees each whole. */
+static void add(uint64_t *counter, uint64_t n)
+{
+	__atomic_store_n(counter, *counter + n, __ATOMIC_RELAXED);
+}
+
+static uint64_t load(const uint64_t *counter)
+{
+	return __atomic_load_n(counter, __ATOMIC_RELAXED);
+}
+
 static void kick(struct driver_pair *p, unsigned ring, struct side *side)
 {
 	eventfd_write(p->kick_fd[ring], 1);
-	WRITE_ONCE(side->syscalls, side->syscalls + 1);
+	add(&side->syscalls, 1);
 }
 
 /* There is always room: no more buffers than descriptors. */
@@ -235,7 +246,7 @@ static void reclaim(struct driver_pair *p)
 
 static void drop(struct side *side, enum hostnet_drop why)
 {
-	WRITE_ONCE(side->drops[why], side->drops[why] + 1);
+	add(&side->drops[why], 1);
 }
 
 /* Copies a frame into buffer number buf and gives it to the device. */
@@ -257,8 +268,7 @@ unsigned driver_pair_send(struct driver_pair *p, const struct net_frame *frames,
 	if (p->nfree < n)
 		reclaim(p);
 	if (unlikely(vdrv_fault(p->tx))) {
-		WRITE_ONCE(p->sent.drops[HOSTNET_DROP_ERROR],
-			   p->sent.drops[HOSTNET_DROP_ERROR] + n);
+		add(&p->sent.drops[HOSTNET_DROP_ERROR], n);
 		return n;
 	}
 	for (taken = 0; taken < n && p->nfree; taken++) {
@@ -277,8 +287,8 @@ unsigned driver_pair_send(struct driver_pair *p, const struct net_frame *frames,
 	}
 	if (sent && vdrv_publish(p->tx))
 		kick(p, 1, &p->sent);
-	WRITE_ONCE(p->sent.frames, p->sent.frames + sent);
-	WRITE_ONCE(p->sent.bytes, p->sent.bytes + bytes);
+	add(&p->sent.frames, sent);
+	add(&p->sent.bytes, bytes);
 	return taken;
 }
 
@@ -362,8 +372,8 @@ void driver_pair_give_back(struct driver_pair *p, unsigned n)
 {
 	uint64_t bytes = repost(p, n);
 
-	WRITE_ONCE(p->received.frames, p->received.frames + n);
-	WRITE_ONCE(p->received.bytes, p->received.bytes + bytes);
+	add(&p->received.frames, n);
+	add(&p->received.bytes, bytes);
 }
 
 /*
@@ -441,8 +451,8 @@ ssize_t driver_pair_recv(struct driver_pair *p, const struct iovec *iov, unsigne
 	for (unsigned i = 0; i < n; i++)
 		at += iov_write(iov, niov, at, part[i].iov_base, part[i].iov_len);
 	repost(p, n);
-	WRITE_ONCE(p->received.frames, p->received.frames + 1);
-	WRITE_ONCE(p->received.bytes, p->received.bytes + len);
+	add(&p->received.frames, 1);
+	add(&p->received.bytes, len);
 	return (ssize_t)len;
 }
 
@@ -462,14 +472,14 @@ bool driver_pair_notify(struct driver_pair *p, bool on)
 
 void driver_pair_counters(const struct driver_pair *p, struct hostnet_counters *out)
 {
-	out->tx_frames = READ_ONCE(p->sent.frames);
-	out->tx_bytes = READ_ONCE(p->sent.bytes);
-	out->rx_frames = READ_ONCE(p->received.frames);
-	out->rx_bytes = READ_ONCE(p->received.bytes);
-	out->syscalls = READ_ONCE(p->sent.syscalls) + READ_ONCE(p->received.syscalls);
+	out->tx_frames = load(&p->sent.frames);
+	out->tx_bytes = load(&p->sent.bytes);
+	out->rx_frames = load(&p->received.frames);
+	out->rx_bytes = load(&p->received.bytes);
+	out->syscalls = load(&p->sent.syscalls) + load(&p->received.syscalls);
 	for (unsigned i = 0; i < HOSTNET_DROP_COUNT; i++) {
-		out->rx_drops[i] = READ_ONCE(p->received.drops[i]);
-		out->drops[i] = READ_ONCE(p->sent.drops[i]) + out->rx_drops[i];
+		out->rx_drops[i] = load(&p->received.drops[i]);
+		out->drops[i] = load(&p->sent.drops[i]) + out->rx_drops[i];
 	}
 }
 
