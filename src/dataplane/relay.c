@@ -34,6 +34,7 @@ struct relay {
 	struct guest_mem *base, *mem; /* the guest's, and what the plane behind has */
 	struct plane_queue *queues;   /* the port's */
 	unsigned nqueues;
+	unsigned active; /* pairs that workers look at */
 	bool started;
 };
 
@@ -75,6 +76,7 @@ static int relay_start(struct plane *plane, const struct plane_start *start, str
 	rc = r->front->ops->start(r->front, start, err);
 	if (rc)
 		r->behind->ops->stop(r->behind, r->queues, start->nqueues);
+	r->active = MAX(start->config->active_pairs, 1U);
 	r->started = rc == 0;
 	return rc;
 }
@@ -101,7 +103,7 @@ static void relay_stop(struct plane *plane, struct plane_queue *queues, unsigned
 		return;
 	lost = stop_sending(r, queues, nqueues);
 	r->behind->ops->stop(r->behind, r->queues, nqueues);
-	relay_port_drain_received(r->port, DRAIN_MS);
+	relay_port_drain_received(r->port, r->active, DRAIN_MS);
 	r->front->ops->stop(r->front, queues, nqueues);
 	more = relay_port_discard(r->port);
 	if (lost || more)
@@ -116,7 +118,11 @@ static int relay_configure(struct plane *plane, const struct plane_net_config *c
 	struct relay *r = to_relay(plane);
 	int rc = r->behind->ops->configure(r->behind, config);
 
-	return rc ? rc : r->front->ops->configure(r->front, config);
+	if (rc == 0)
+		rc = r->front->ops->configure(r->front, config);
+	if (rc == 0)
+		r->active = MAX(config->active_pairs, 1U);
+	return rc;
 }
 
 /* The port's ring runs on while the guest's does not. */

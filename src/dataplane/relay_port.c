@@ -177,15 +177,16 @@ unsigned relay_port_drain_sent(struct relay_port *port, unsigned msecs)
 	}
 }
 
-void relay_port_drain_received(struct relay_port *port, unsigned msecs)
+void relay_port_drain_received(struct relay_port *port, unsigned n, unsigned msecs)
 {
 	uint64_t end = clock_ns() + msecs * NSEC_PER_MSEC;
 
-	for (unsigned i = 0; i < port->hn.queues; i++) {
+	n = MIN(n, port->hn.queues);
+	for (unsigned i = 0; i < n; i++) {
 		atomic_store_explicit(&port->pairs[i].last, true, memory_order_release);
 		eventfd_write(driver_pair_call_fd(port->pairs[i].rings), 1);
 	}
-	for (unsigned i = 0; i < port->hn.queues; i++)
+	for (unsigned i = 0; i < n; i++)
 		while (port->pairs[i].used &&
 		       !atomic_load_explicit(&port->pairs[i].empty, memory_order_acquire) &&
 		       clock_ns() < end)

@@ -41,8 +41,11 @@ int relay_port_renew(struct relay_port *port, const struct plane_start *guest,
 /** Waits until the other side has sent all that it was given, or for msecs. How many it did not. */
 unsigned relay_port_drain_sent(struct relay_port *port, unsigned msecs);
 
-/** The other side has stopped: waits until workers have received all that came, or for msecs. */
-void relay_port_drain_received(struct relay_port *port, unsigned msecs);
+/**
+ * The other side has stopped: waits until workers have received all that came through the first n
+ * pairs, or for msecs.
+ */
+void relay_port_drain_received(struct relay_port *port, unsigned n, unsigned msecs);
 
 /** The workers have stopped: throws away what they could not receive. How many frames. */
 unsigned relay_port_discard(struct relay_port *port);

@@ -155,6 +155,29 @@ static void test_pairs(void **state)
 	there_and_back(4, false, true);
 }
 
+/* Nobody waits at the end for pairs that are not in use. */
+static void test_unused_pairs(void **state)
+{
+	uint64_t least = UINT64_MAX;
+	struct session s;
+
+	open_session(&s, 4, false, true);
+	s.pb.config.active_pairs = 1;
+	assert_int_equal(s.pb.plane->ops->configure(s.pb.plane, &s.pb.config), 0);
+	for (unsigned i = 0; i < 5; i++) {
+		uint64_t begin;
+
+		relay_begin(&s.pb);
+		flow_until(&s.pb, &s.f, 50);
+		begin = clock_ns();
+		relay_end(&s.pb);
+		least = MIN(least, clock_ns() - begin);
+		flow_until(&s.pb, &s.f, 50);
+	}
+	assert_true(least < 250 * NSEC_PER_MSEC);
+	session_close(&s);
+}
+
 /* It goes and comes, before the relay does, while it is there, and while it ends. */
 static void test_comes_and_goes(void **state)
 {
@@ -291,6 +314,7 @@ int main(void)
 		cmocka_unit_test(test_split),
 		cmocka_unit_test(test_packed),
 		cmocka_unit_test(test_pairs),
+		cmocka_unit_test(test_unused_pairs),
 		cmocka_unit_test(test_comes_and_goes),
 		cmocka_unit_test(test_guest_changes),
 		cmocka_unit_test(test_refused),
