@@ -94,7 +94,7 @@ static int open_uffd(struct uffdio_api *api)
 bool back_postcopy_possible(void)
 {
 	static _Atomic int known; /* 1: yes, -1: no */
-	struct uffdio_api api;
+	struct uffdio_api api = {0};
 	int fd;
 
 	if (atomic_load(&known))
@@ -447,14 +447,18 @@ int back_postcopy_advise(struct vhost_backend *be, struct vhost_user_msg *msg, s
 	if (be->post)
 		return error_set(err, -EBUSY, "post-copy has begun already");
 	fd = open_uffd(&api);
-	copy = fd < 0 ? -1 : fcntl(fd, F_DUPFD_CLOEXEC, 0);
+	if (fd < 0)
+		return error_set(err, fd, "userfaultfd: %s", error_name(fd));
+	copy = fcntl(fd, F_DUPFD_CLOEXEC, 0);
+	if (copy < 0) {
+		close(fd);
+		return error_set(err, -EMFILE, "userfaultfd: no descriptor is left");
+	}
 	post = calloc(1, sizeof(*post));
-	if (!post || copy < 0) {
-		free(post);
-		if (fd >= 0)
-			close(fd);
-		return error_set(err, fd < 0 ? fd : -ENOMEM, "userfaultfd: %s",
-				 error_name(fd < 0 ? fd : -ENOMEM));
+	if (!post) {
+		close(fd);
+		close(copy);
+		return error_set(err, -ENOMEM, "out of memory");
 	}
 	post->be = be;
 	post->uffd = fd;

@@ -131,12 +131,15 @@ static int open_pipe(int fd, bool save, struct error *err)
 {
 	char path[32];
 	struct stat st;
+	int own;
 
 	if (fstat(fd, &st) < 0 || !S_ISFIFO(st.st_mode))
 		return error_set(err, -EINVAL, "the descriptor is no pipe");
 	snprintf(path, sizeof(path), "/proc/self/fd/%d", fd);
-	fd = open(path, (save ? O_WRONLY : O_RDONLY) | O_NONBLOCK | O_CLOEXEC);
-	return fd >= 0 ? fd : error_set(err, -errno, "the pipe: %s", error_name(errno));
+	own = open(path, (save ? O_WRONLY : O_RDONLY) | O_NONBLOCK | O_CLOEXEC);
+	if (own < 0)
+		return error_set(err, -errno, "the pipe: %s", error_name(errno));
+	return own;
 }
 
 static int make_state(struct vhost_backend *be, struct error *err)

@@ -143,24 +143,22 @@ static __attribute__((noinline)) enum vring_fault chain_table_miss(struct vq *vq
 	return VRING_BAD_ADDRESS;
 }
 
-/* An indirect table, where mem_translate_hit() did not find it. */
-static __attribute__((noinline)) enum vring_fault chain_find_table(struct vq *vq, uint64_t addr,
-								   uint32_t len,
-								   const struct ring_desc **table)
+/* An indirect table, where mem_translate_hit() did not find it; NULL: *fault says why not. */
+static __attribute__((noinline)) const struct ring_desc *chain_find_table(struct vq *vq,
+									  uint64_t addr,
+									  uint32_t len,
+									  enum vring_fault *fault)
 {
 	const struct mem_region *r;
-	enum vring_fault fault;
 	uint32_t here = len;
 
-	if (!vq->table->late)
-		return chain_table_miss(vq, addr, len);
-	r = chain_late(vq, addr, &here, false, true, &fault);
-	if (!r)
-		return fault;
-	if (here < len)
-		return VRING_BAD_ADDRESS;
-	*table = (const void *)(r->hva + (addr - r->gpa));
-	return VRING_OK;
+	if (!vq->table->late) {
+		*fault = chain_table_miss(vq, addr, len);
+		return NULL;
+	}
+	r = chain_late(vq, addr, &here, false, true, fault);
+	*fault = r ? VRING_BAD_ADDRESS : *fault;
+	return r && here == len ? (const void *)(r->hva + (addr - r->gpa)) : NULL;
 }
 
 /* Whether a descriptor is all of its chain, as most are: then chain_single() does. */
@@ -222,9 +220,10 @@ static inline enum vring_fault chain_indirect(struct vq *vq, struct chain *c, co
 		return VRING_BAD_INDIRECT;
 	table = mem_translate_hit(vq->table, &vq->hit, d->addr, d->len, MEM_READ);
 	if (unlikely(!table)) {
-		enum vring_fault fault = chain_find_table(vq, d->addr, d->len, &table);
+		enum vring_fault fault;
 
-		if (fault)
+		table = chain_find_table(vq, d->addr, d->len, &fault);
+		if (!table)
 			return fault;
 	}
 	for (uint32_t seen = 1;; seen++) {

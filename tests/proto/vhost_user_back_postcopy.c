@@ -50,6 +50,7 @@ struct bed {
 	_Atomic bool stop;
 	_Atomic unsigned served;
 	pthread_t server;
+	int saves;
 };
 
 static void side_init(struct bed *b, struct side *s, uint64_t where, bool packed, bool out)
@@ -316,6 +317,13 @@ static void bring_the_rest(struct bed *b)
 			assert_int_equal(pwrite(b->here, b->image + off, PAGE, (off_t)off), PAGE);
 }
 
+static void can_save(void *arg)
+{
+	struct bed *b = arg;
+
+	b->saves = vhost_backend_can_save(b->echo.be, &b->echo.err);
+}
+
 static void goes_ahead(bool packed)
 {
 	struct bed b;
@@ -330,7 +338,11 @@ static void goes_ahead(bool packed)
 	assert_true(atomic_load(&b.served) >= 2 * FRAMES + 6);
 	assert_int_equal(bytes_here(&b), atomic_load(&b.served) * PAGE);
 	bring_the_rest(&b);
+	assert_int_equal(loop_call(b.echo.loop, can_save, &b), 0);
+	assert_int_equal(b.saves, -EBUSY); /* page faults are told to one process */
 	tell(&b, VHOST_USER_POSTCOPY_END);
+	assert_int_equal(loop_call(b.echo.loop, can_save, &b), 0);
+	assert_int_equal(b.saves, 0);
 	atomic_store(&b.stop, true);
 	pthread_join(b.server, NULL);
 	check_frames(&b, 0);
