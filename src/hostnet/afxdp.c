@@ -17,7 +17,7 @@
 
 /*
  * Theory of operation. Each queue is an AF_XDP socket with memory of its own (xsk.c), and one XDP
- * program (xdp_redirect.c) sends their frames to them.
+ * program (xdp_redirect.c) sends their frames to them. Several of these may have queues of one interface.
  *
  * The ways of doing it are tried from the best to the most general, all queues alike. A zero-copy
  * socket must have sent a frame before it is trusted: some drivers take such a socket and serve only
@@ -43,7 +43,7 @@ struct afxdp {
 	char dev[IFNAMSIZ];
 	unsigned ifindex, first_queue;
 	const struct way *way;
-	struct xdp_redirect redirect;
+	struct xdp_redirect *redirect;
 	int promiscuous_fd;
 	_Atomic uint32_t max_len; /* of a frame to be sent; 0: down */
 	struct xsk *queues[];
@@ -129,7 +129,8 @@ static int prove(struct afxdp *a, struct error *err)
 
 static void stop(struct afxdp *a)
 {
-	xdp_redirect_close(&a->redirect);
+	xdp_redirect_close(a->redirect);
+	a->redirect = NULL;
 	for (unsigned i = 0; i < a->hn.queues; i++) {
 		if (a->queues[i])
 			xsk_close(a->queues[i]);
@@ -140,17 +141,17 @@ static void stop(struct afxdp *a)
 static int start(struct afxdp *a, const struct way *way, struct error *err)
 {
 	unsigned n = a->hn.queues;
-	int ret = xdp_redirect_load(&a->redirect, a->first_queue + n, err);
+	int ret = xdp_redirect_open(&a->redirect, a->ifindex, way->native, err);
 
 	a->way = way;
 	for (unsigned i = 0; i < n && !ret; i++) {
 		ret = xsk_open(&a->queues[i], a->ifindex, a->first_queue + i, way->zero_copy, err);
 		if (!ret)
-			ret = xdp_redirect_set(&a->redirect, a->first_queue + i,
+			ret = xdp_redirect_set(a->redirect, a->first_queue + i,
 					       xsk_fd(a->queues[i]), err);
 	}
 	if (!ret)
-		ret = xdp_redirect_attach(&a->redirect, a->ifindex, way->native, err);
+		ret = xdp_redirect_attach(a->redirect, err);
 	if (!ret && way->zero_copy)
 		ret = prove(a, err);
 	if (ret)

@@ -392,6 +392,40 @@ static void test_queues(void **state)
 	fails("id=x,type=af-xdp,dev=xa,queues=2", -ENODEV, "there is no such interface");
 }
 
+/*
+ * Two ports have a queue each of one interface. One goes, and the other's frames flow on; and it may
+ * come again.
+ */
+static void test_two_ports(void **state)
+{
+	const struct bed_setup setup = {.pairs = 2};
+	struct sw_port *second;
+	struct error err = {0};
+	struct rig r;
+
+	NEED_AF_XDP();
+	make_veth("numrxqueues 2 numtxqueues 2");
+	rig_open(&r, false, "id=x,type=af-xdp,dev=xa,isolated=on", &setup);
+	for (unsigned i = 0; i < 3; i++) {
+		if (sw_add_port(r.sw, "id=y,type=af-xdp,dev=xa,queue=1,isolated=on,flood=off",
+				&second, &err))
+			fail_msg("%s", err.text);
+		one_each_way(&r);
+		assert_int_equal(sw_add_port(r.sw, "id=z,type=af-xdp,dev=xa,queue=1", NULL, &err),
+				 -EBUSY);
+		assert_non_null(strstr(err.text, "queue 1 has an AF_XDP socket already"));
+		if (i < 2)
+			sw_remove_port(second);
+		one_each_way(&r);
+	}
+	/* The first goes, and the program stays for the second. */
+	sw_remove_port(r.port);
+	assert_int_equal(sw_add_port(r.sw, "id=x,type=af-xdp,dev=xa,isolated=on", &r.port, &err),
+			 0);
+	one_each_way(&r);
+	rig_close(&r);
+}
+
 /* In threads from here on. */
 static pthread_mutex_t wire_lock = PTHREAD_MUTEX_INITIALIZER; /* whose socket may be exchanged */
 
@@ -579,6 +613,7 @@ int main(void)
 		cmocka_unit_test(test_flood_and_jumbo),
 		cmocka_unit_test(test_offloads),
 		cmocka_unit_test(test_queues),
+		cmocka_unit_test(test_two_ports),
 		cmocka_unit_test(test_vanish),
 		cmocka_unit_test(test_remove),
 		cmocka_unit_test(test_sleep),
