@@ -139,6 +139,7 @@ static pid_t spawn_heirs(const char *path)
 static void killed(bool packed)
 {
 	unsigned kills = rounds(15, 5);
+	uint64_t sent;
 	char path[64], opts[128];
 	struct flow f = {0};
 	struct pb pb;
@@ -157,9 +158,10 @@ static void killed(bool packed)
 		pid = spawn_heirs(path);
 		flow_resume(&pb, &f);
 	}
+	sent = f.got + f.lost;
 	print_message("%s: killed %u times, %llu of %llu frames lost\n",
 		      packed ? "packed" : "split", kills, (unsigned long long)f.lost,
-		      (unsigned long long)(f.got + f.lost));
+		      (unsigned long long)sent);
 	assert_true(f.lost <= kills * 2 * 2 * ECHO_BURST);
 	pb_check_rings(&pb);
 	pb_stop(&pb);
