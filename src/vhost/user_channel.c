@@ -4,6 +4,7 @@
 #include "base/log.h"
 
 #include <errno.h>
+#include <sys/socket.h>
 
 /* The back-end's requests, on the channel of SET_BACKEND_REQ_FD ("Back-end communication"). */
 
@@ -82,5 +83,6 @@ int vhost_user_backend_request(struct vhost_user_frontend *fe, struct error *err
 	if (rc == 0)
 		return (int)request;
 	fe->backend_broken = true;
+	shutdown(fe->backend_fd, SHUT_RDWR); /* it need not wait for answers */
 	return error_prefix(err, rc, "%s: the back-end's requests", fe->name);
 }

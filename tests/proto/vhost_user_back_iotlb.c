@@ -282,7 +282,7 @@ static void traffic(bool packed)
 	bed_open(&b, packed);
 	run(&b, 2000);
 	assert_true(b.misses > 6); /* the rings' parts at least */
-	for (unsigned i = 0; i < 200; i++) {
+	for (unsigned i = 0; i < rounds(100, 30); i++) {
 		unsigned before = b.misses;
 
 		tell_iotlb(&b, IOVA + i * 37 % 400 * PAGE, PAGE * (1 + i % 5),
@@ -395,7 +395,7 @@ static void handed_over(bool packed)
 	bed_open(&b, packed);
 	run(&b, 2000);
 	stale(&b);
-	for (unsigned i = rounds(20, 6); i; i--) {
+	for (unsigned i = rounds(6, 3); i; i--) {
 		before = b.misses;
 		echo_hand_over(&b.echo);
 		run(&b, 100);

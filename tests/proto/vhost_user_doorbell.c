@@ -44,7 +44,7 @@ static void begin(struct running *r, const struct script *script)
 	assert_true(r->pb.plane->doorbells);
 }
 
-/* Asks from here, while the plane's loop runs; what it answered. */
+/* Asks from here, while the plane's loop runs; what it answered, or -1: it hung up. */
 static int ask(struct running *r, uint64_t queue, uint64_t size, uint64_t offset, int fd)
 {
 	struct vhost_user_msg m = message(queue, size, offset, fd);
@@ -53,10 +53,14 @@ static int ask(struct running *r, uint64_t queue, uint64_t size, uint64_t offset
 
 	assert_int_equal(vhost_user_send(r->b.channel, &m, clock_ns() + PATIENCE_NS, &err), 0);
 	for (unsigned i = 0; i < PATIENCE_MS / 5; i++) {
+		int rc;
+
 		pb_run(&r->pb, 5);
-		if (vhost_user_rx_step(&rx, VHOST_USER_CHANNEL_BACKEND, r->b.channel, &err) == 1)
-			return (int)rx.msg.payload.u64;
+		rc = vhost_user_rx_step(&rx, VHOST_USER_CHANNEL_BACKEND, r->b.channel, &err);
+		if (rc)
+			return rc == 1 ? (int)rx.msg.payload.u64 : -1;
 	}
+	fail_msg("it neither answers nor hangs up");
 	return -1;
 }
 
