@@ -14,16 +14,6 @@ static uint8_t pattern(unsigned at)
 	return (uint8_t)(at * 7);
 }
 
-void frames_put_mac(uint8_t *mac, unsigned which, unsigned n)
-{
-	mac[0] = 2;
-	mac[1] = (uint8_t)which;
-	mac[2] = 0;
-	mac[3] = (uint8_t)(n >> 16);
-	mac[4] = (uint8_t)(n >> 8);
-	mac[5] = (uint8_t)n;
-}
-
 /* IPv4 and TCP as a driver with TSO leaves them: the checksum field holds the pseudo header's. */
 static void put_tcp(uint8_t *frame, uint32_t len, unsigned which)
 {

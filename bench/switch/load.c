@@ -31,7 +31,8 @@
 struct load {
 	struct end ends[2];
 	unsigned size, window, macs;
-	unsigned at; /* of a frame: where its number is */
+	unsigned stride; /* of destinations; shares no factor with macs */
+	unsigned at;	 /* of a frame: where its number is */
 	double seconds, rate;
 	bool check, one_way;
 	uint64_t per_us;
@@ -76,11 +77,14 @@ static unsigned send(struct load *l, unsigned which, unsigned n, uint64_t now)
 		store_le32(f + l->at + FRAME_SEQ, e->next_seq);
 		store_le64(f + l->at + FRAME_TIME, now);
 		if (l->macs > 1) {
-			/* Each end learns all; the order is such that no cache helps. */
-			unsigned m = (unsigned)((e->next_seq * 2654435761ULL >> 7) % l->macs);
-
-			frames_put_mac(f, !which, m);
-			frames_put_mac(f + 6, which, e->next_seq % l->macs);
+			/* Each is the source in turn; the order of destinations is such that no
+			 * cache helps. */
+			frames_put_mac(f, !which, e->to_mac);
+			frames_put_mac(f + 6, which, e->from_mac);
+			e->from_mac = e->from_mac + 1 < l->macs ? e->from_mac + 1 : 0;
+			e->to_mac += l->stride;
+			if (e->to_mac >= l->macs)
+				e->to_mac -= l->macs;
 		}
 		e->next_seq++;
 		end_put(&e->tx, buf);
@@ -143,6 +147,27 @@ static void take(struct load *l, unsigned which, uint64_t now)
 static unsigned under_way(const struct load *l, unsigned from)
 {
 	return l->ends[from].next_seq - l->ends[!from].want_seq;
+}
+
+static unsigned common_factor(unsigned a, unsigned b)
+{
+	while (b) {
+		unsigned rest = a % b;
+
+		a = b;
+		b = rest;
+	}
+	return a;
+}
+
+/* About the golden section of all addresses. */
+static unsigned choose_stride(unsigned macs)
+{
+	unsigned stride = (unsigned)(macs * 0.618);
+
+	while (stride > 1 && common_factor(macs, stride) != 1)
+		stride--;
+	return stride;
 }
 
 static void teach(struct load *l)
@@ -369,7 +394,8 @@ int main(int argc, char **argv)
 	}
 	if (optind + 2 != argc ||
 	    (!setup.tso && (l.size < FRAME_MIN || l.size > END_STRIDE - END_ROOM - END_HDR)) ||
-	    setup.ring > END_RING || l.window > setup.ring || !l.macs || !l.window)
+	    setup.ring > END_RING || l.window > setup.ring || !l.macs || l.macs >= 1u << 24 ||
+	    !l.window)
 		usage();
 	for (unsigned k = 0; k < 2; k++) {
 		setup.path = argv[optind + (int)k];
@@ -382,6 +408,7 @@ int main(int argc, char **argv)
 	}
 	signal(SIGUSR1, end_now);
 	l.per_us = calibrate();
+	l.stride = choose_stride(l.macs);
 	teach(&l);
 	if (verbose)
 		fprintf(stderr, "the switch knows the addresses\n");

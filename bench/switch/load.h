@@ -51,6 +51,7 @@ struct end {
 	unsigned free[END_RING], nfree; /* transmit buffers, last in, first out: warm */
 
 	uint32_t next_seq, want_seq;
+	unsigned from_mac, to_mac; /* of the next frame */
 	uint64_t sent, received, bytes, lost, reordered, corrupt, stray;
 	uint32_t *latency; /* LAT_COUNT buckets */
 };
@@ -109,8 +110,12 @@ static inline uint8_t *end_frame(const struct end_queue *q, unsigned n)
  */
 unsigned frames_fill(struct end *e, unsigned which);
 
-/** MAC address n of an end. */
-void frames_put_mac(uint8_t *mac, unsigned which, unsigned n);
+/** MAC address n, below 2^24, of an end. */
+static inline void frames_put_mac(uint8_t *mac, unsigned which, unsigned n)
+{
+	store_be16(mac, (uint16_t)(0x0200 | which));
+	store_be32(mac + 2, n);
+}
 
 /** Whether the pattern stands in the frame from at on, and its virtio header is as it was sent. */
 bool frames_whole(const struct end *e, const uint8_t *frame, unsigned at, uint32_t len);
