@@ -103,7 +103,8 @@ static inline void lean_put(struct lean *l, unsigned id)
 	uint64_t *d = &l->desc[2 * l->put_at];
 
 	if (!l->packed) {
-		WRITE_ONCE(l->avail[2 + (l->added++ & l->mask)], (uint16_t)id);
+		WRITE_ONCE(l->avail[2 + (l->added & l->mask)], (uint16_t)id);
+		l->added++;
 		return;
 	}
 	d[0] = l->gpa + (uint64_t)id * l->stride;

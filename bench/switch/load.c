@@ -118,7 +118,8 @@ static void look_at(struct load *l, struct end *e, const uint8_t *f, uint32_t le
 	if (l->check)
 		e->corrupt += !frames_whole(e, f, l->at + FRAME_HEAD, len);
 	if (l->rate > 0) {
-		bucket = (now - load_le64(f + l->at + FRAME_TIME)) * 1000 / l->per_us / LAT_BUCKET;
+		bucket = (now - load_le64(f + l->at + FRAME_TIME)) * 1000 / MAX(l->per_us, 1ULL) /
+			 LAT_BUCKET;
 		e->latency[MIN(bucket, LAT_COUNT - 1U)]++;
 		l->longest = MAX(l->longest, now - load_le64(f + l->at + FRAME_TIME));
 	}
