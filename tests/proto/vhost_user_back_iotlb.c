@@ -399,7 +399,9 @@ static void handed_over(bool packed)
 		before = b.misses;
 		echo_hand_over(&b.echo);
 		run(&b, 100);
-		assert_true(b.misses < before + 20); /* most are known still */
+		/* Most are known still: of those sent some may be new, two pages each; if nothing
+		 * were known, all that are received would be missing. */
+		assert_true(b.misses < before + 80);
 		before = b.misses;
 		miss(&b);
 		echo_hand_over(&b.echo);
