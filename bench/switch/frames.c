@@ -18,7 +18,7 @@ static uint8_t pattern(unsigned at)
 static void put_tcp(uint8_t *frame, uint32_t len, unsigned which)
 {
 	uint8_t *ip = frame + ETH, *tcp = ip + IP;
-	const uint8_t rest[4] = {0, 6, (uint8_t)((len - ETH - IP) >> 8), (uint8_t)(len - ETH - IP)};
+	struct net_headers h;
 	struct csum c = {0};
 	uint16_t sum;
 
@@ -36,8 +36,8 @@ static void put_tcp(uint8_t *frame, uint32_t len, unsigned which)
 	store_be16(tcp + 2, 5001);
 	tcp[12] = TCP / 4 << 4;
 	tcp[13] = 0x10; /* ACK */
-	csum_add(&c, ip + 12, 8);
-	csum_add(&c, rest, 4);
+	net_headers_parse(frame, len, &h);
+	csum_add_pseudo(&c, frame, &h, len - ETH - IP);
 	sum = csum_fold(&c);
 	memcpy(tcp + 16, &sum, 2);
 }

@@ -58,7 +58,7 @@ static int check_features(const struct plane_handover *ho, struct plane *to, str
 }
 
 /* Opens the new plane; *to is left alone unless all is well. */
-static int prepare(struct plane_handover *ho, struct plane **to, struct error *err)
+static int open_plane(struct plane_handover *ho, struct plane **to, struct error *err)
 {
 	const struct plane_ops *ops = plane_for_backend(ho->backend);
 	const char *bridge = options_get(ho->opts, "bridge");
@@ -87,6 +87,19 @@ static int prepare(struct plane_handover *ho, struct plane **to, struct error *e
 		ops->close(opened);
 	else
 		*to = opened;
+	return rc;
+}
+
+/* The plane to move to; left alone unless all is well. */
+static int prepare(struct plane_handover *ho, struct plane **to, struct error *err)
+{
+	int rc;
+
+	if (!ho->to)
+		return open_plane(ho, to, err);
+	rc = check_features(ho, ho->to, err);
+	if (rc == 0)
+		*to = ho->to;
 	return rc;
 }
 
@@ -151,9 +164,7 @@ int plane_handover(struct plane_handover *ho, struct error *err)
 
 	ho->moved = ho->stopped = false;
 	ho->stop_ns = ho->start_ns = 0;
-	rc = ho->to ? check_features(ho, ho->to, err) : prepare(ho, &to, err);
-	if (rc == 0 && ho->to)
-		to = ho->to;
+	rc = prepare(ho, &to, err);
 	ho->prepare_ns = clock_ns() - begin;
 	if (!to)
 		return error_prefix(err, rc, "%s stays on %s", ho->params->id,

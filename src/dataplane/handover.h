@@ -30,9 +30,10 @@ struct plane_handover {
 };
 
 /**
- * Moves it. With `to` that plane counts as the same attachment point. Returns 0 with ho->plane the new plane, or a negative errno with err set; the old
- * plane is then running again from where it was (or, if it could not, ho->stopped is set). Between
- * two planes on the same TAP the interface stays open, and no frame is lost.
+ * Moves it. With `to` that plane counts as the same attachment point. Returns 0 with ho->plane the
+ * new plane, or a negative errno with err set; the old plane is then running again from where it was
+ * (or, if it could not, ho->stopped is set). Between two planes on the same TAP the interface stays
+ * open, and no frame is lost.
  */
 int plane_handover(struct plane_handover *ho, struct error *err);
 

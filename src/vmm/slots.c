@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * Memory slots: the guest's RAM follows the memory table (mem/guest_mem.h) through a listener;
- * devices map further host memory (passthrough BARs, doorbells) beside it. A slot's number is its index here.
+ * devices map further host memory (passthrough BARs, doorbells) beside it. A slot's number is its
+ * index here.
  */
 #include "vmm/vm.h"
 #include "base/log.h"

@@ -55,4 +55,13 @@ static inline uint16_t fuzz_u16(struct fuzz_input *in)
 	return v;
 }
 
+/* Writes up to 32 bytes somewhere into memory. */
+static inline void fuzz_scribble(struct fuzz_input *in, uint8_t *mem, uint32_t size)
+{
+	uint32_t at = fuzz_u16(in) % size;
+	uint8_t len = fuzz_u8(in) % 33;
+
+	fuzz_bytes(in, mem + at, len < size - at ? len : size - at);
+}
+
 #endif

@@ -60,14 +60,6 @@ static void do_used(struct fuzz *f)
 	store_le16(used + 2, (uint16_t)(idx + 1));
 }
 
-static void do_write(struct fuzz *f)
-{
-	uint16_t at = fuzz_u16(&f->in) % RINGS;
-	uint8_t len = fuzz_u8(&f->in) % 33;
-
-	fuzz_bytes(&f->in, f->mem + at, MIN(len, RINGS - at));
-}
-
 static void do_recv(struct fuzz *f)
 {
 	uint16_t eighth = fuzz_u16(&f->in);
@@ -133,7 +125,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 			do_recv(f);
 			break;
 		case 4:
-			do_write(f);
+			fuzz_scribble(&f->in, f->mem, RINGS);
 			break;
 		case 5:
 			do_borrow(f);

@@ -193,10 +193,7 @@ static void do_avail(struct fuzz *f)
 
 static void do_write(struct fuzz *f)
 {
-	uint16_t at = fuzz_u16(&f->in) % BYTES;
-	uint8_t len = fuzz_u8(&f->in) % 33;
-
-	fuzz_bytes(&f->in, f->mem + at, MIN(len, BYTES - at));
+	fuzz_scribble(&f->in, f->mem, BYTES);
 }
 
 static void do_memory(struct fuzz *f)

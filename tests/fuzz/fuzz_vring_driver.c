@@ -91,14 +91,6 @@ static void do_used(struct fuzz *f)
 	store_le16(used + 2, (uint16_t)(idx + 1 + at / 64));
 }
 
-static void do_write(struct fuzz *f)
-{
-	uint16_t at = fuzz_u16(&f->in) % BYTES;
-	uint8_t len = fuzz_u8(&f->in) % 33;
-
-	fuzz_bytes(&f->in, f->mem + at, MIN(len, BYTES - at));
-}
-
 static void run(struct fuzz *f)
 {
 	while (f->in.left) {
@@ -121,7 +113,7 @@ static void run(struct fuzz *f)
 			do_used(f);
 			break;
 		case 6:
-			do_write(f);
+			fuzz_scribble(&f->in, f->mem, BYTES);
 			break;
 		case 7:
 			if (fuzz_u8(&f->in) & 1)

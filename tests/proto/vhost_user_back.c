@@ -1,11 +1,10 @@
 /* SPDX-License-Identifier: Apache-2.0 */
+#include "back_killed.h"
 #include "back_session.h"
 
 #include "mem/dirty_log.h"
 
-#include <signal.h>
 #include <sys/prctl.h>
-#include <sys/wait.h>
 
 /*
  * The vhost-user back-end with our own front-end, the VMM's vhost-user plane, at the other end of
@@ -75,7 +74,7 @@ static void test_comes_and_goes(void **state)
 }
 
 /* The back-end, in a process of its own. */
-static pid_t spawn_echo(const char *path, bool server)
+static pid_t spawn_echo(const char *path)
 {
 	pid_t pid = fork();
 
@@ -84,56 +83,17 @@ static pid_t spawn_echo(const char *path, bool server)
 	prctl(PR_SET_PDEATHSIG, SIGKILL);
 	static struct echo e;
 
-	echo_init(&e, path, server);
+	echo_init(&e, path, true);
 	e.dawdle_us = 20;
 	echo_up(&e);
 	for (;;)
 		pause();
 }
 
-/*
- * It is killed at any instruction, under traffic. Nothing comes twice or out of order, all buffers
- * come back, and what is lost is what it had in hand.
- */
-static void killed(bool packed)
-{
-	char path[64], opts[128];
-	struct flow f = {0};
-	unsigned kills = rounds(15, 5);
-	struct pb pb;
-	pid_t pid;
-
-	make_socket_path(path);
-	pid = spawn_echo(path, true);
-	pb_init(&pb, 2, 256, packed);
-	snprintf(opts, sizeof(opts), "socket=%s,wait=60000,link-down-after=100", path);
-	pb_open(&pb, "vhost-user", opts);
-	for (unsigned i = 0; i < kills; i++) {
-		flow_until(&pb, &f, 500 + 37 * i);
-		kill(pid, SIGKILL);
-		assert_int_equal(waitpid(pid, NULL, 0), pid);
-		flow_run(&pb, &f, i % 3 * 20);
-		pid = spawn_echo(path, true);
-		/* Up to a burst of each pair is gone, and the window would never open again. */
-		flow_resume(&pb, &f);
-	}
-	print_message("%s: killed %u times, %llu of %llu frames lost\n",
-		      packed ? "packed" : "split", kills, (unsigned long long)f.lost,
-		      (unsigned long long)(f.got + f.lost));
-	assert_true(f.lost <= kills * 2 * 2 * ECHO_BURST);
-	pb_check_rings(&pb);
-	pb_stop(&pb);
-	pb_close(&pb);
-	pb_done(&pb);
-	kill(pid, SIGKILL);
-	waitpid(pid, NULL, 0);
-	drop_socket_path(path);
-}
-
 static void test_killed(void **state)
 {
-	killed(false);
-	killed(true);
+	back_killed(spawn_echo, false);
+	back_killed(spawn_echo, true);
 }
 
 static void test_memory(void **state)

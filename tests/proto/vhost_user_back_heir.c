@@ -1,12 +1,11 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "back_heir.h"
+#include "back_killed.h"
 #include "back_session.h"
 
 #include "mem/dirty_log.h"
 
-#include <signal.h>
 #include <sys/prctl.h>
-#include <sys/wait.h>
 
 /*
  * Back-ends that take over from one another under traffic, with what a front-end can have given the
@@ -133,49 +132,13 @@ static pid_t spawn_heirs(const char *path)
 }
 
 /*
- * It is killed at any instruction, also of a takeover. The inflight region that heir handed to heir
- * tells the next process what was in hand: nothing comes twice or out of order, all buffers come back.
+ * Also killed in the middle of a takeover: the inflight region that heir handed to heir tells the next
+ * process what was in hand.
  */
-static void killed(bool packed)
-{
-	unsigned kills = rounds(15, 5);
-	uint64_t sent;
-	char path[64], opts[128];
-	struct flow f = {0};
-	struct pb pb;
-	pid_t pid;
-
-	make_socket_path(path);
-	pid = spawn_heirs(path);
-	pb_init(&pb, 2, 256, packed);
-	snprintf(opts, sizeof(opts), "socket=%s,wait=60000,link-down-after=100", path);
-	pb_open(&pb, "vhost-user", opts);
-	for (unsigned i = 0; i < kills; i++) {
-		flow_until(&pb, &f, 500 + 37 * i);
-		kill(pid, SIGKILL);
-		assert_int_equal(waitpid(pid, NULL, 0), pid);
-		flow_run(&pb, &f, i % 3 * 20);
-		pid = spawn_heirs(path);
-		flow_resume(&pb, &f);
-	}
-	sent = f.got + f.lost;
-	print_message("%s: killed %u times, %llu of %llu frames lost\n",
-		      packed ? "packed" : "split", kills, (unsigned long long)f.lost,
-		      (unsigned long long)sent);
-	assert_true(f.lost <= kills * 2 * 2 * ECHO_BURST);
-	pb_check_rings(&pb);
-	pb_stop(&pb);
-	pb_close(&pb);
-	pb_done(&pb);
-	kill(pid, SIGKILL);
-	waitpid(pid, NULL, 0);
-	drop_socket_path(path);
-}
-
 static void test_killed(void **state)
 {
-	killed(false);
-	killed(true);
+	back_killed(spawn_heirs, false);
+	back_killed(spawn_heirs, true);
 }
 
 int main(void)

@@ -1,14 +1,12 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "back_heir.h"
+#include "ring_side.h"
 
 #include "mem/dirty_log.h"
 #include "vhost/user_frontend.h"
-#include "vhost/user_request.h"
-#include "vring/driver.h"
 
 #include <poll.h>
 #include <stdio.h>
-#include <sys/eventfd.h>
 #include <sys/mman.h>
 #include <sys/socket.h>
 
@@ -24,14 +22,6 @@
 #define SIZE  64U
 #define BUF   3000U /* crosses pages */
 
-struct side {
-	struct vdrv *drv;
-	struct vring_config cfg;
-	uint64_t bufs;
-	unsigned free[SIZE], nfree;
-	int kick, call;
-};
-
 struct bed {
 	struct echo echo;
 	struct vhost_user_frontend fe;
@@ -39,6 +29,7 @@ struct bed {
 	uint8_t *ram;
 	struct mem_table *guest; /* what the driver sees: I/O virtual addresses */
 	struct side rx, tx;
+	unsigned free[SIZE], nfree; /* buffers to send */
 	struct vhost_user_rx requests;
 	uint64_t sent, next;
 	unsigned misses;
@@ -71,27 +62,6 @@ static void make_memory(struct bed *b)
 			.gpa = IOVA + i * PAGE, .size = PAGE, .hva = b->ram + scatter(i), .fd = -1};
 	assert_int_equal(mem_table_new(list, PAGES, &b->guest, &err), 0);
 	free(list);
-}
-
-static void side_init(struct bed *b, struct side *s, uint64_t where, bool packed)
-{
-	struct error err;
-
-	s->cfg = (struct vring_config){
-		.size = SIZE,
-		.packed = packed,
-		.event_idx = true,
-		.desc = where,
-		.driver = where + PAGE,
-		.device = where + 2 * PAGE,
-	};
-	s->bufs = where + 3 * PAGE + 1000;
-	s->drv = vdrv_create();
-	s->kick = eventfd(0, EFD_NONBLOCK | EFD_CLOEXEC);
-	s->call = eventfd(0, EFD_NONBLOCK | EFD_CLOEXEC);
-	assert_int_equal(vdrv_start(s->drv, &s->cfg, b->guest, &err), 0);
-	for (unsigned i = 0; i < SIZE; i++)
-		s->free[s->nfree++] = i;
 }
 
 static void ask(struct bed *b, struct vhost_user_msg *msg)
@@ -162,15 +132,15 @@ static void round_trip(struct bed *b)
 	void *cookie;
 	uint32_t len;
 
-	while (b->tx.nfree && b->sent - b->next < 32) {
-		unsigned n = b->tx.free[--b->tx.nfree];
+	while (b->nfree && b->sent - b->next < 32) {
+		unsigned n = b->free[--b->nfree];
 
 		fill(b, b->tx.bufs + (uint64_t)n * BUF, b->sent++);
 		put(&b->tx, n, true);
 	}
 	answer_misses(b);
 	while (vdrv_get(b->tx.drv, &cookie, &len) == 1)
-		b->tx.free[b->tx.nfree++] = (unsigned)(uintptr_t)cookie;
+		b->free[b->nfree++] = (unsigned)(uintptr_t)cookie;
 	while (vdrv_get(b->rx.drv, &cookie, &len) == 1) {
 		unsigned n = (unsigned)(uintptr_t)cookie;
 
@@ -212,17 +182,13 @@ static void set_features(struct bed *b, bool packed, bool log)
 
 static void give_ring(struct bed *b, unsigned index, struct side *s)
 {
-	const struct vring_state state = VRING_STATE_INIT;
-	struct vhost_user_ring ring = {index, &s->cfg, &state, s->kick, s->call, -1};
 	struct error err;
 	struct mem_region whole = {.gpa = IOVA, .size = PAGES * PAGE, .user_addr = IOVA, .fd = -1};
 	struct mem_table *identity;
 
 	/* Addresses as they are: the front-end's code would turn them into its own. */
 	assert_int_equal(mem_table_new(&whole, 1, &identity, &err), 0);
-	vhost_user_within(&b->fe, PATIENCE_MS);
-	assert_int_equal(vhost_user_set_ring(&b->fe, &ring, identity, &err), 0);
-	assert_int_equal(vhost_user_enable_ring(&b->fe, index, true, &err), 0);
+	side_give(s, &b->fe, index, identity);
 	mem_table_free(identity);
 }
 
@@ -251,25 +217,24 @@ static void bed_open(struct bed *b, bool packed)
 	msg.fds[0] = b->memfd;
 	msg.nfds = 1;
 	ask(b, &msg);
-	side_init(b, &b->rx, IOVA, packed);
-	side_init(b, &b->tx, IOVA + 256 * PAGE, packed);
-	while (b->rx.nfree)
-		put(&b->rx, b->rx.free[--b->rx.nfree], false);
+	side_open(&b->rx, b->guest, IOVA, SIZE, packed, false);
+	side_open(&b->tx, b->guest, IOVA + 256 * PAGE, SIZE, packed, false);
+	b->rx.bufs = b->rx.cfg.desc + 3 * PAGE + 1000;
+	b->tx.bufs = b->tx.cfg.desc + 3 * PAGE + 1000;
+	for (unsigned i = 0; i < SIZE; i++) {
+		put(&b->rx, SIZE - 1 - i, false);
+		b->free[b->nfree++] = i;
+	}
 	give_ring(b, 0, &b->rx);
 	give_ring(b, 1, &b->tx);
 }
 
 static void bed_close(struct bed *b)
 {
-	struct side *sides[] = {&b->rx, &b->tx};
-
 	vhost_user_hang_up(&b->fe);
 	echo_done(&b->echo);
-	for (unsigned i = 0; i < 2; i++) {
-		vdrv_free(sides[i]->drv);
-		close(sides[i]->kick);
-		close(sides[i]->call);
-	}
+	side_close(&b->rx);
+	side_close(&b->tx);
 	mem_table_free(b->guest);
 	munmap(b->ram, PAGES * PAGE);
 	close(b->memfd);
@@ -351,8 +316,8 @@ static void miss(struct bed *b)
 	struct pollfd p = {.fd = b->fe.backend_fd, .events = POLLIN};
 
 	tell_iotlb(b, 0, 0, VHOST_USER_IOTLB_INVALIDATE, 0);
-	for (unsigned i = 0; i < 4 && b->tx.nfree; i++) {
-		unsigned n = b->tx.free[--b->tx.nfree];
+	for (unsigned i = 0; i < 4 && b->nfree; i++) {
+		unsigned n = b->free[--b->nfree];
 
 		fill(b, b->tx.bufs + (uint64_t)n * BUF, b->sent++);
 		put(&b->tx, n, true);

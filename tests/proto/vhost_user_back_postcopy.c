@@ -1,8 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "back_session.h"
-
-#include "vhost/user_request.h"
-#include "vring/driver.h"
+#include "ring_side.h"
 
 #include <fcntl.h>
 #include <linux/userfaultfd.h>
@@ -29,13 +27,6 @@
 #define FRAMES 32U
 #define LATE   2000 /* us that a page takes */
 
-struct side {
-	struct vdrv *drv;
-	struct vring_config cfg;
-	uint64_t bufs;
-	int kick, call;
-};
-
 struct bed {
 	struct session neighbour;
 	struct echo echo;
@@ -52,26 +43,6 @@ struct bed {
 	pthread_t server;
 	int saves;
 };
-
-static void side_init(struct bed *b, struct side *s, uint64_t where, bool packed, bool out)
-{
-	struct error err;
-
-	s->cfg = (struct vring_config){
-		.size = SIZE,
-		.packed = packed,
-		.event_idx = true,
-		.indirect = out,
-		.desc = where,
-		.driver = where + PAGE,
-		.device = where + 2 * PAGE,
-	};
-	s->bufs = where + 4 * PAGE + 1000;
-	s->drv = vdrv_create();
-	s->kick = eventfd(0, EFD_NONBLOCK | EFD_CLOEXEC);
-	s->call = eventfd(0, EFD_NONBLOCK | EFD_CLOEXEC);
-	assert_int_equal(vdrv_start(s->drv, &s->cfg, b->table, &err), 0);
-}
 
 static uint8_t byte_of(uint64_t seq, unsigned i)
 {
@@ -191,17 +162,6 @@ static void give_memory(struct bed *b, bool acknowledge)
 	assert_int_equal(vhost_user_transmit(&b->fe, &msg, &err), 0);
 }
 
-static void give_ring(struct bed *b, unsigned index, struct side *s)
-{
-	const struct vring_state state = VRING_STATE_INIT;
-	struct vhost_user_ring ring = {index, &s->cfg, &state, s->kick, s->call, -1};
-	struct error err;
-
-	vhost_user_within(&b->fe, PATIENCE_MS);
-	assert_int_equal(vhost_user_set_ring(&b->fe, &ring, b->table, &err), 0);
-	assert_int_equal(vhost_user_enable_ring(&b->fe, index, true, &err), 0);
-}
-
 /* The guest as it was when it left, in `image`; `here` is empty, and what the driver sees from now on. */
 static void leave(struct bed *b, bool packed)
 {
@@ -215,8 +175,10 @@ static void leave(struct bed *b, bool packed)
 	assert_ptr_not_equal(b->ram, MAP_FAILED);
 	region.hva = b->ram;
 	assert_int_equal(mem_table_new(&region, 1, &b->table, &err), 0);
-	side_init(b, &b->rx, GPA, packed, false);
-	side_init(b, &b->tx, GPA + 512 * PAGE, packed, true);
+	side_open(&b->rx, b->table, GPA, SIZE, packed, false);
+	side_open(&b->tx, b->table, GPA + 512 * PAGE, SIZE, packed, true);
+	b->rx.bufs = b->rx.cfg.desc + 4 * PAGE + 1000;
+	b->tx.bufs = b->tx.cfg.desc + 4 * PAGE + 1000;
 	for (unsigned i = 0; i < FRAMES; i++) {
 		put(b, &b->rx, i, false);
 		put(b, &b->tx, i, true);
@@ -240,8 +202,6 @@ static void bed_open(struct bed *b, bool packed)
 
 static void bed_close(struct bed *b)
 {
-	struct side *sides[] = {&b->rx, &b->tx};
-
 	vhost_user_hang_up(&b->fe);
 	echo_down(&b->echo);
 	pthread_mutex_lock(b->neighbour.echo.lock);
@@ -250,11 +210,8 @@ static void bed_close(struct bed *b)
 	flow_until(&b->neighbour.pb, &b->neighbour.f, 200);
 	assert_int_equal(b->neighbour.f.lost, 0);
 	session_close(&b->neighbour);
-	for (unsigned i = 0; i < 2; i++) {
-		vdrv_free(sides[i]->drv);
-		close(sides[i]->kick);
-		close(sides[i]->call);
-	}
+	side_close(&b->rx);
+	side_close(&b->tx);
 	close(b->uffd);
 	mem_table_free(b->table);
 	munmap(b->ram, BYTES);
@@ -331,8 +288,8 @@ static void goes_ahead(bool packed)
 	bed_open(&b, packed);
 	give_memory(&b, true);
 	assert_int_equal(pthread_create(&b.server, NULL, serve, &b), 0);
-	give_ring(&b, 0, &b.rx);
-	give_ring(&b, 1, &b.tx);
+	side_give(&b.rx, &b.fe, 0, b.table);
+	side_give(&b.tx, &b.fe, 1, b.table);
 	await_frames(&b, FRAMES);
 	/* The rings, and one to two pages a buffer; no page was made but those. */
 	assert_true(atomic_load(&b.served) >= 2 * FRAMES + 6);
@@ -374,8 +331,8 @@ static void test_never(void **state)
 
 	bed_open(&b, false);
 	give_memory(&b, true);
-	give_ring(&b, 0, &b.rx);
-	give_ring(&b, 1, &b.tx);
+	side_give(&b.rx, &b.fe, 0, b.table);
+	side_give(&b.tx, &b.fe, 1, b.table);
 	flow_until(&b.neighbour.pb, &b.neighbour.f, 1000);
 	assert_int_equal(b.echo.frames, 0);
 	vhost_user_hang_up(&b.fe);
@@ -397,8 +354,8 @@ static void test_order(void **state)
 	bed_open(&b, false);
 	give_memory(&b, false);
 	p = (struct pollfd){.fd = b.uffd, .events = POLLIN};
-	give_ring(&b, 0, &b.rx);
-	give_ring(&b, 1, &b.tx);
+	side_give(&b.rx, &b.fe, 0, b.table);
+	side_give(&b.tx, &b.fe, 1, b.table);
 	assert_int_equal(poll(&p, 1, 50), 0);
 	give_memory(&b, true);
 	assert_int_equal(poll(&p, 1, PATIENCE_MS), 1);

@@ -37,21 +37,12 @@ static uint64_t relayed(struct pb *pb, unsigned queue)
 /* Sends a frame of that many bytes, all of them its number, and takes one that comes back, in order. */
 static bool send_sized(struct pb *pb, uint8_t number, unsigned len)
 {
-	struct pb_queue *q = &pb->q[1];
-	struct vdrv_sg sg = {0, PB_HDR + len};
-	unsigned b;
-	uint8_t *p;
+	uint8_t *frame = pb_room(pb, 0, len);
 
-	pb_reclaim(pb, 0);
-	if (!q->nfree)
+	if (!frame)
 		return false;
-	b = q->free[--q->nfree];
-	sg.gpa = q->bufs + b * PB_BUF;
-	p = pb_host(pb, sg.gpa, sg.len);
-	memset(p, 0, PB_HDR);
-	memset(p + PB_HDR, number, len);
-	assert_int_equal(vdrv_add(q->drv, &sg, 1, 0, false, 0, (void *)(uintptr_t)b), 0);
-	pb_kick(pb, 1);
+	memset(frame, number, len);
+	pb_send_room(pb, 0, len);
 	return true;
 }
 
@@ -255,7 +246,7 @@ static void test_refused(void **state)
 	struct pb pb;
 
 	open_session(&s, 2, false, true);
-	params = relay_params(&s.pb);
+	params = pb_params(&s.pb);
 	params.queue_pairs = 1; /* less than there are: it does not start */
 	assert_int_equal(plane_relay_open(s.pb.plane, &params, &relay, &err), 0);
 	assert_int_equal(relay_hand_over(&s.pb, relay, &err), -EINVAL);
@@ -265,7 +256,7 @@ static void test_refused(void **state)
 	session_close(&s);
 	pb_init(&pb, 1, 256, false);
 	pb_open(&pb, "none", "");
-	params = relay_params(&pb);
+	params = pb_params(&pb);
 	assert_int_equal(plane_relay_open(pb.plane, &params, &relay, &err), -ENOTSUP);
 	pb_stop(&pb);
 	pb_close(&pb);

@@ -171,11 +171,9 @@ static inline void pb_init(struct pb *pb, unsigned pairs, unsigned size, bool pa
 		pb_queue_init(pb, i, size, packed);
 }
 
-static inline int pb_open_plane(struct pb *pb, const char *backend, const char *text,
-				struct plane **out, struct error *err)
+static inline struct plane_params pb_params(struct pb *pb)
 {
-	const struct plane_ops *ops = plane_for_backend(backend);
-	const struct plane_params params = {
+	return (struct plane_params){
 		.id = "net0",
 		.queue_pairs = pb->pairs,
 		.mac = pb_guest_mac,
@@ -183,6 +181,24 @@ static inline int pb_open_plane(struct pb *pb, const char *backend, const char *
 		.loop = pb->loop,
 		.events = &pb->events,
 	};
+}
+
+/* How a plane is started, or stands. */
+static inline struct plane_start pb_plane_start(struct pb *pb)
+{
+	return (struct plane_start){
+		.features = pb->features,
+		.queues = pb->queues,
+		.nqueues = 2 * pb->pairs,
+		.config = &pb->config,
+	};
+}
+
+static inline int pb_open_plane(struct pb *pb, const char *backend, const char *text,
+				struct plane **out, struct error *err)
+{
+	const struct plane_ops *ops = plane_for_backend(backend);
+	const struct plane_params params = pb_params(pb);
 	struct options opts;
 	int rc;
 
@@ -196,12 +212,7 @@ static inline int pb_open_plane(struct pb *pb, const char *backend, const char *
 
 static inline int pb_start(struct pb *pb, struct plane *plane, struct error *err)
 {
-	struct plane_start start = {
-		.features = pb->features,
-		.queues = pb->queues,
-		.nqueues = 2 * pb->pairs,
-		.config = &pb->config,
-	};
+	struct plane_start start = pb_plane_start(pb);
 	int rc = plane->ops->start(plane, &start, err);
 
 	if (rc == 0)
@@ -268,25 +279,40 @@ static inline unsigned pb_reclaim(struct pb *pb, unsigned pair)
 	return n;
 }
 
-/* Sends a test frame; false when the ring is full. */
-static inline bool pb_send(struct pb *pb, unsigned pair, uint64_t seq)
+/* Room for a frame that pair is to send, behind a header of zeros; NULL when the ring is full. */
+static inline uint8_t *pb_room(struct pb *pb, unsigned pair, uint32_t len)
 {
-	unsigned i = 2 * pair + 1;
-	struct pb_queue *q = &pb->q[i];
-	struct vdrv_sg sg = {0, PB_HDR + PB_FRAME};
-	unsigned b;
+	struct pb_queue *q = &pb->q[2 * pair + 1];
 	uint8_t *p;
 
 	pb_reclaim(pb, pair);
 	if (q->nfree == 0)
-		return false;
-	b = q->free[--q->nfree];
-	sg.gpa = q->bufs + b * PB_BUF;
-	p = pb_host(pb, sg.gpa, sg.len);
+		return NULL;
+	p = pb_host(pb, q->bufs + q->free[q->nfree - 1] * PB_BUF, PB_HDR + len);
 	memset(p, 0, PB_HDR);
-	pb_frame(p + PB_HDR, false, seq);
+	return p + PB_HDR;
+}
+
+/* Sends what was written there. */
+static inline void pb_send_room(struct pb *pb, unsigned pair, uint32_t len)
+{
+	struct pb_queue *q = &pb->q[2 * pair + 1];
+	unsigned b = q->free[--q->nfree];
+	struct vdrv_sg sg = {q->bufs + b * PB_BUF, PB_HDR + len};
+
 	assert_int_equal(vdrv_add(q->drv, &sg, 1, 0, false, 0, (void *)(uintptr_t)b), 0);
-	pb_kick(pb, i);
+	pb_kick(pb, 2 * pair + 1);
+}
+
+/* Sends a test frame; false when the ring is full. */
+static inline bool pb_send(struct pb *pb, unsigned pair, uint64_t seq)
+{
+	uint8_t *frame = pb_room(pb, pair, PB_FRAME);
+
+	if (!frame)
+		return false;
+	pb_frame(frame, false, seq);
+	pb_send_room(pb, pair, PB_FRAME);
 	return true;
 }
 

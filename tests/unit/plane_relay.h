@@ -10,27 +10,10 @@
 #include "dataplane/handover.h"
 #include "dataplane/relay.h"
 
-static inline struct plane_params relay_params(struct pb *pb)
-{
-	return (struct plane_params){
-		.id = "net0",
-		.queue_pairs = pb->pairs,
-		.mac = pb_guest_mac,
-		.mem = pb->gm,
-		.loop = pb->loop,
-		.events = &pb->events,
-	};
-}
-
 static inline int relay_hand_over(struct pb *pb, struct plane *to, struct error *err)
 {
-	struct plane_params params = relay_params(pb);
-	struct plane_start start = {
-		.features = pb->features,
-		.queues = pb->queues,
-		.nqueues = 2 * pb->pairs,
-		.config = &pb->config,
-	};
+	struct plane_params params = pb_params(pb);
+	struct plane_start start = pb_plane_start(pb);
 	struct plane_handover ho = {
 		.to = to,
 		.params = &params,
@@ -47,7 +30,7 @@ static inline int relay_hand_over(struct pb *pb, struct plane *to, struct error 
 
 static inline void relay_begin(struct pb *pb)
 {
-	struct plane_params params = relay_params(pb);
+	struct plane_params params = pb_params(pb);
 	struct error err = {0};
 	struct plane *relay;
 

@@ -33,20 +33,8 @@ static bool have_vhost(void)
 static int move(struct pb *pb, const char *backend, const char *text, struct plane_handover *ho,
 		struct error *err)
 {
-	struct plane_params params = {
-		.id = "net0",
-		.queue_pairs = pb->pairs,
-		.mac = pb_guest_mac,
-		.mem = pb->gm,
-		.loop = pb->loop,
-		.events = &pb->events,
-	};
-	struct plane_start start = {
-		.features = pb->features,
-		.queues = pb->queues,
-		.nqueues = 2 * pb->pairs,
-		.config = &pb->config,
-	};
+	struct plane_params params = pb_params(pb);
+	struct plane_start start = pb_plane_start(pb);
 	struct options opts;
 	int rc;
 
